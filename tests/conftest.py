@@ -1,0 +1,48 @@
+"""What all tests share: which folder needs what, and hypothesis' manners.
+
+A test's mark follows from its folder, so that none can be forgotten: tests/root needs root, tests/system an ordinary
+user (script/test becomes one), tests/browser a Chromium.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+TESTS = Path(__file__).parent
+MARKED_FOLDERS = ("root", "system", "browser")
+
+# Two cores and several processes: how long an example takes says nothing.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its folder's name."""
+    for item in items:
+        if item.path.is_relative_to(TESTS):
+            folder = item.path.relative_to(TESTS).parts[0]
+            if folder in MARKED_FOLDERS:
+                item.add_marker(folder)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here, and say why."""
+    is_root = os.geteuid() == 0
+    if item.get_closest_marker("root") and not is_root:
+        pytest.skip("needs root, to switch users")
+    if item.get_closest_marker("system") and is_root:
+        pytest.skip("needs an ordinary user; script/test becomes one for these")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("needs chromium and chromium-driver")
+
+
+@pytest.fixture
+def checkout() -> Path:
+    """The folder that holds itk.toml."""
+    return TESTS.parent
