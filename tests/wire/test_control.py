@@ -1,0 +1,74 @@
+"""The control messages: what is accepted, and that nothing else is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itkwsgi.errors import Bug
+from itkwsgi.wire import control
+
+ALL = control.FRONT_MAY_SAY | control.FRONT_MAY_HEAR
+
+
+@given(st.sampled_from(sorted(ALL)), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
+def test_a_front_message_comes_back_as_it_was(kind, index, generation):
+    data = control.pack(kind, index, generation)
+    assert len(data) == control.FRONT_MESSAGE_SIZE
+    assert control.unpack(data) == (kind, index, generation)
+
+
+@given(st.binary(max_size=64))
+def test_anything_else_is_a_bug(data):
+    try:
+        kind = control.unpack(data).kind
+    except Bug:
+        return
+    assert data[:4] == control.MAGIC
+    assert kind in ALL
+
+
+@pytest.mark.parametrize("kind", sorted(control.FRONT_MAY_HEAR))
+def test_a_front_may_not_say_what_only_the_supervisor_says(kind):
+    with pytest.raises(Bug):
+        control.unpack(control.pack(kind), control.FRONT_MAY_SAY)
+
+
+@given(
+    st.sampled_from(sorted(control.ZYGOTE_MAY_SAY)),
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**31 - 1),
+    st.integers(-(2**31), 2**31 - 1),
+)
+def test_a_notice_comes_back_as_it_was(kind, serial, pid, value):
+    assert control.unpack_notice(control.pack_notice(kind, serial, pid, value)) == (kind, serial, pid, value)
+
+
+@given(st.binary(max_size=64))
+def test_no_other_notice_is_taken(data):
+    try:
+        kind = control.unpack_notice(data).kind
+    except Bug:
+        return
+    assert data[:4] == control.MAGIC
+    assert kind in control.ZYGOTE_MAY_SAY
+
+
+def test_a_notice_is_no_front_message():
+    with pytest.raises(Bug):
+        control.unpack_notice(control.pack(control.WAKE))
+    with pytest.raises(Bug):
+        control.unpack(control.pack_notice(control.SPAWNED))
+
+
+def test_orders():
+    assert control.decode_order(control.encode_order({"do": control.SPAWN, "plan": {}}))["plan"] == {}
+    with pytest.raises(Bug):
+        control.decode_order(b'{"do": "something else"}')
+    with pytest.raises(Bug):
+        control.decode_order(b"[]")
+    with pytest.raises(Bug):
+        control.encode_order({"do": control.SPAWN, "plan": "x" * control.MAX_ORDER})
+
+
+def test_pool_states_are_single_bytes():
+    assert all(len(state) == 1 for state in control.PoolState.ALL)
