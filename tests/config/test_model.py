@@ -1,0 +1,42 @@
+"""How problems are told."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from itkwsgi.config.model import ConfigError, Listen, Problem, in_order
+from itkwsgi.errors import OperatorError
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (
+            Problem("itk.toml", 3, "server.listn", "unknown key", "did you mean listen?"),
+            "itk.toml:3: server.listn: unknown key (did you mean listen?)",
+        ),
+        (Problem("itk.toml", 3, "vhost.app", "is needed"), "itk.toml:3: vhost.app: is needed"),
+        (Problem("itk.toml", 7, "", "not valid TOML"), "itk.toml:7: not valid TOML"),
+        (Problem("itk.toml", 0, "", "cannot be read"), "itk.toml: cannot be read"),
+    ],
+)
+def test_a_problem_is_one_line(problem: Problem, line: str) -> None:
+    assert str(problem) == line
+
+
+def test_problems_are_sorted_by_file_and_line_and_said_once() -> None:
+    one, two, ten, other = (Problem(file, line, "k", "m") for file, line in [("a", 1), ("a", 2), ("a", 10), ("b", 1)])
+    assert in_order([other, ten, two, one, two]) == (one, two, ten, other)
+    error = ConfigError([other, one])
+    assert error.problems == (one, other)
+    assert str(error) == "a:1: k: m\nb:1: k: m"
+    assert isinstance(error, OperatorError) and error.exit_code == 1
+
+
+def test_the_model_cannot_be_changed() -> None:
+    listen = Listen("tcp", "::1", 80, "", "[::1]:80")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        listen.port = 81  # type: ignore[misc]
+    assert not hasattr(listen, "__dict__")
