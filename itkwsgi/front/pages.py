@@ -1,0 +1,104 @@
+"""Error pages: one small document, complete in itself, readable on a phone, light or dark as the visitor has it.
+
+Everything that comes from a request or a configuration goes through markupsafe, and the charset is said (a page whose
+charset is guessed can be made to run script).  A page that concerns a site bears an id: what went wrong stands under it
+in the log, never on the page.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import NamedTuple
+
+from markupsafe import Markup
+from werkzeug.exceptions import default_exceptions
+from werkzeug.http import HTTP_STATUS_CODES
+
+RETRY_AFTER_SECONDS = "2"
+# Which methods a resource takes only its app knows; the server as a whole takes these (RFC 9110 section 15.5.6).
+ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+PAGE = Markup("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{status} {name}</title>
+<style>
+body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:15vh auto 0;padding:0 1.2em;overflow-wrap:anywhere;
+color:#222;background:#fff}}
+h1{{font-size:1.4em;margin:0 0 .4em}}
+code{{font-size:.95em}}
+address{{margin-top:2em;font-size:.85em;font-style:normal;color:#666}}
+@media (prefers-color-scheme:dark){{body{{color:#ddd;background:#181818}}address{{color:#999}}}}
+</style>
+<h1>{name}</h1>
+<p>{text}</p>
+{more}</html>
+""")
+WITH_ID = Markup("<p>Whoever runs this site finds the cause in the log under <code>{}</code>.</p>\n")
+DETAIL = Markup("<p>{}</p>\n")
+SIGNATURE = Markup("<address>{}</address>\n")
+
+# Where werkzeug has no words, or those of a proxy.
+TEXTS = {
+    421: "This server has no site of that name.",
+    500: "This site could not answer.",
+    502: "This site did not answer properly.",
+    503: "This site is too busy at the moment. Please try again shortly.",
+    507: "There is no room for what was sent.",
+}
+
+
+class Page(NamedTuple):
+    """A page ready for a framer."""
+
+    status: int
+    reason: str
+    fields: list[tuple[str, str]]
+    body: bytes
+
+
+def new_id() -> str:
+    """An id for a page and its line in the log: twelve hexadecimal digits, letters and 0-9 among them."""
+    while True:
+        text = os.urandom(6).hex()
+        if not text.isalpha() and not text.isdigit():
+            return text
+
+
+def reason_phrase(status: int) -> str:
+    """The name of a status (RFC 9110 section 15)."""
+    return HTTP_STATUS_CODES.get(status, "Error")
+
+
+@lru_cache
+def explanation(status: int) -> str:
+    """What a status means, in a sentence for visitors."""
+    if status in TEXTS:
+        return TEXTS[status]
+    known = default_exceptions.get(status)
+    return Markup(known.description).striptags() if known and known.description else reason_phrase(status)
+
+
+def make_page(status: int, *, error_id: str = "", detail: str = "", signature: str = "") -> Page:
+    """Make the page of a status; empty parts are left out.
+
+    ``detail``: a sentence for the visitor.  ``signature``: the server's own line, as server_signature grants it.
+    """
+    name = reason_phrase(status)
+    more = Markup("").join(
+        part.format(text) for part, text in ((DETAIL, detail), (WITH_ID, error_id), (SIGNATURE, signature)) if text
+    )
+    body = PAGE.format(status=status, name=name, text=explanation(status), more=more)
+    fields = [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if status == 503:
+        fields.append(("Retry-After", RETRY_AFTER_SECONDS))
+    elif status == 405:
+        fields.append(("Allow", ALLOW))
+    return Page(status, name, fields, body.encode("utf-8", "replace"))
