@@ -1,0 +1,214 @@
+"""A child: forked from its pool, accepts one connection, serves it, ends.  (requests_per_child more than 1: several.)
+
+It closes the pool's channel first, and the listener as soon as it has its one connection: while the site's code runs
+on a request it holds 0-2 and that connection, nothing else.  Who connected is asked of the kernel (SO_PEERCRED): on
+the pool's own socket only the front may.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+from itkwsgi.runtime import failures, slots
+from itkwsgi.runtime.connection import Connection, VisitorGone, body_file
+from itkwsgi.runtime.environ import build_environ
+from itkwsgi.runtime.finish import forget_parents_exits, leave
+from itkwsgi.runtime.wsgi import Answer, call_app
+from itkwsgi.wire.records import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from itkwsgi.runtime.pool import Pool
+
+PEER_CREDENTIALS = struct.Struct("3i")
+
+
+class QueueDrained(Exception):
+    """The pool retired, and nothing more waits on its listener."""
+
+
+class Child:
+    """One forked process of a pool."""
+
+    def __init__(self, pool: Pool, slot: int) -> None:
+        self.pool = pool
+        self.plan = pool.plan
+        self.slot = slot
+        self.pool_pid = pool.pid
+        self.once = self.plan["requests_per_child"] == 1
+
+    def run(self) -> None:
+        """The whole life of the child; never returns."""
+        status = 1
+        try:
+            self.begin()
+            status = self.serve_all()
+        except QueueDrained:
+            self.pool.slots.mark(self.slot, slots.DRAINED)
+            status = 0
+        except BaseException as error:  # nothing may climb into the pool's frames
+            failures.log_error("a child failed", error, failures.new_id())
+        finally:
+            leave(status, self.plan["exit_grace"])
+
+    def begin(self) -> None:
+        """Cut what ties it to the pool; from here on it is a plain process of the site."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.setpgid(0, 0)
+        self.pool.backend.set_death_signal(signal.SIGKILL)
+        if os.getppid() != self.pool_pid:
+            os._exit(0)
+        self.pool.channel.close()
+        self.pool.title.set(self.idle_title())
+        forget_parents_exits()
+        os.environ["ITKWSGI_SLOT"] = str(self.slot)
+
+    def serve_all(self) -> int:
+        """Serve as many requests as this child may; returns the exit status."""
+        left = self.plan["requests_per_child"] or -1
+        while left:
+            sock = self.accept()
+            if self.once:
+                self.pool.close_listeners()
+            status = self.serve(sock)
+            if self.once:
+                return status  # the connection ends with the process: work after the answer holds its slot
+            sock.close()
+            left -= 1
+            if self.pool.slots.should_end():
+                break
+            self.tell(slots.IDLE)
+        return 0
+
+    def tell(self, state: int) -> None:
+        """Mark the slot and wake the pool."""
+        self.pool.slots.mark(self.slot, state)
+        os.kill(self.pool_pid, signal.SIGUSR1)
+
+    def accept(self) -> socket.socket:
+        """Wait for a connection that may be served; raises `QueueDrained` at the end of a retired listener."""
+        while True:
+            listener = self.wait_for_listener()
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                if is_shut(listener):  # unlike a blocking accept, this one does not say so by EINVAL
+                    raise QueueDrained from None
+                continue
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    raise QueueDrained from None
+                raise
+            self.tell(slots.BUSY)
+            if listener is self.pool.external or self.is_front(sock):
+                sock.setblocking(True)
+                return sock
+            sock.close()
+            self.tell(slots.IDLE)
+
+    def wait_for_listener(self) -> socket.socket:
+        """The listener to accept from: the only one, which blocks, or the one of two that is ready."""
+        if self.pool.external is None:
+            return self.pool.listener
+        poll = select.poll()
+        poll.register(self.pool.listener, select.POLLIN)
+        poll.register(self.pool.external, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll()]
+        return self.pool.listener if self.pool.listener.fileno() in ready else self.pool.external
+
+    def is_front(self, sock: socket.socket) -> bool:
+        """Is the peer the front (or root)?"""
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
+        uid = PEER_CREDENTIALS.unpack(credentials)[1]
+        return uid in (0, self.plan["peer_uid"])
+
+    def serve(self, sock: socket.socket) -> int:
+        """Serve one request; returns 0 when its answer was sent whole."""
+        connection = Connection(sock)
+        try:
+            params = connection.receive_head()
+            if params is None:
+                return 0
+            self.pool.title.set(self.describe(params))
+            return self.answer(connection, params)
+        except VisitorGone:
+            return 0
+        except ProtocolError as error:
+            failures.log(f"a web server spoke broken FastCGI: {error}")
+            return 1
+        finally:
+            if not self.once:
+                self.pool.title.set(self.idle_title())
+
+    def idle_title(self) -> str:
+        return f"itkwsgi: child {self.plan['name']} (idle)"
+
+    def describe(self, params: dict[bytes, bytes]) -> str:
+        """The process title: method and path, never a query string."""
+        method = params.get(b"REQUEST_METHOD", b"?").decode("latin-1")
+        path = (params.get(b"SCRIPT_NAME", b"") + params.get(b"PATH_INFO", b"")).decode("latin-1")
+        return f"itkwsgi: child {self.plan['name']} {method} {path}"
+
+    def answer(self, connection: Connection, params: dict[bytes, bytes]) -> int:
+        """Run the app; an error before the first byte is a 500 page, after it a visibly broken answer."""
+        environ = build_environ(params, body_file(connection), sys.stderr, mount=self.plan["mount"], once=self.once)
+        method = environ["REQUEST_METHOD"]
+        answer = Answer(connection, connection.decoder.request_id, bodiless=method == "HEAD")
+        try:
+            call_app(self.application(), environ, answer)
+        except VisitorGone:
+            raise
+        except BaseException as error:  # SystemExit too: the app ends its request, not the server's bookkeeping
+            return self.failed(error, answer, f"{method} {environ['PATH_INFO']}")
+        return 0
+
+    def application(self) -> Callable[..., Any]:
+        """The app: the pool's, or imported now (preload "none" and "framework")."""
+        if self.pool.app is None:
+            return self.pool.load_app()
+        return self.pool.app
+
+    def failed(self, error: BaseException, answer: Answer, request: str) -> int:
+        """Log the error; answer 500 while nothing was sent, else leave the answer unfinished."""
+        error_id = failures.new_id()
+        if answer.ended:
+            failures.log_error(f"{request}: failed after its answer", error, error_id)
+            return 0
+        if answer.head_sent:
+            failures.log_error(f"{request}: broke off its answer after {answer.sent} bytes", error, error_id)
+            return 1
+        failures.log_error(f"{request}: failed", error, error_id)
+        page = Answer(answer.connection, answer.request_id, bodiless=answer.bodiless)
+        call_app(failures.FailedApp(error_id), {}, page)
+        return 0
+
+
+def is_shut(listener: socket.socket) -> bool:
+    """Was the listener shut down for reading?"""
+    poll = select.poll()
+    poll.register(listener, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def fork_child(pool: Pool, slot: int) -> int:
+    """Fork a child for that slot; returns its pid in the pool.  Raises OSError when there is no process to be had."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        Child(pool, slot).run()
+    finally:
+        os._exit(70)
+    raise AssertionError("unreachable")

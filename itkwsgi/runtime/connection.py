@@ -1,0 +1,117 @@
+"""One FastCGI connection in a child: the request's head, its body as a file, and what is sent back.
+
+Blocking: this process has nothing else to do.  The body is read from the socket only as the app reads it, so a large
+upload passes through in constant memory; writing blocks when the front is full, so a slow visitor slows only this
+child.
+"""
+
+from __future__ import annotations
+
+import io
+
+from itkwsgi.errors import AppError
+from itkwsgi.wire import fastcgi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+READ_SIZE = 65536
+
+
+class VisitorGone(AppError):
+    """The other end closed before the request was whole, or before the answer was."""
+
+
+class Connection:
+    """A request on an accepted socket.  Both directions, one request."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.decoder = fastcgi.RequestDecoder()
+        self.body_ended = False
+
+    def receive_head(self) -> dict[bytes, bytes] | None:
+        """Wait for the parameters of a request; None when the peer closed without one, or asked only for values."""
+        while True:
+            event = self.decoder.next_event()
+            if event is None:
+                if not self.fill():
+                    return None
+            elif isinstance(event, fastcgi.RequestParams):
+                return event.params
+            elif isinstance(event, fastcgi.RequestAborted):
+                return None
+            else:
+                self.answer_management(event)
+
+    def answer_management(self, event: object) -> None:
+        """The records of the FastCGI specification's section 4, and roles and multiplexing, which are refused."""
+        if isinstance(event, fastcgi.GetValues):
+            values = {b"FCGI_MAX_CONNS": b"1", b"FCGI_MAX_REQS": b"1", b"FCGI_MPXS_CONNS": b"0"}
+            known = [(name, values[name]) for name in event.names if name in values]
+            self.send(fastcgi.encode_get_values_result(known))
+        elif isinstance(event, fastcgi.UnknownRecord):
+            self.send(fastcgi.encode_unknown_type(event.type))
+        elif isinstance(event, fastcgi.RequestRefused):
+            self.send(fastcgi.encode_end_request(0, fastcgi.CANT_MPX_CONN, request_id=event.request_id))
+        elif isinstance(event, fastcgi.RequestBegun) and event.role != fastcgi.RESPONDER:
+            self.send(fastcgi.encode_end_request(0, fastcgi.UNKNOWN_ROLE, request_id=event.request_id))
+            raise VisitorGone(f"a web server asked for the FastCGI role {event.role}")
+
+    def fill(self) -> bool:
+        """Read once; False at the end."""
+        data = self.sock.recv(READ_SIZE)
+        self.decoder.feed(data)
+        return bool(data)
+
+    def read_body(self) -> bytes:
+        """The next piece of the body, b"" at its end.  Raises `VisitorGone` when it never comes."""
+        while not self.body_ended:
+            event = self.decoder.next_event()
+            if event is None:
+                if not self.fill():
+                    raise VisitorGone("the visitor went away within the request's body")
+            elif isinstance(event, fastcgi.StdinData):
+                return event.data
+            elif isinstance(event, fastcgi.StdinEnd):
+                self.body_ended = True
+            elif isinstance(event, fastcgi.RequestAborted):
+                raise VisitorGone("the web server gave up this request")
+        return b""
+
+    def send(self, data: bytes) -> None:
+        """Send encoded records.  Raises `VisitorGone` when nobody takes them any more."""
+        try:
+            self.sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise VisitorGone("the visitor went away within the answer") from error
+
+
+class BodyReader(io.RawIOBase):
+    """The request's body as a raw stream; wrapped in a BufferedReader it is wsgi.input."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        self.rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As RawIOBase.readinto; raises OSError, as a file would, when the visitor went away."""
+        if not self.rest:
+            try:
+                self.rest = self.connection.read_body()
+            except VisitorGone as error:
+                raise OSError(str(error)) from error
+        size = min(len(buffer), len(self.rest))
+        buffer[:size] = self.rest[:size]
+        self.rest = self.rest[size:]
+        return size
+
+
+def body_file(connection: Connection) -> io.BufferedReader:
+    """wsgi.input for this connection."""
+    return io.BufferedReader(BodyReader(connection), READ_SIZE)

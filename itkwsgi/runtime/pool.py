@@ -1,0 +1,248 @@
+"""The pool: one site's warm parent.  It imported the app once; each request is served by a child forked from it.
+
+It never reads a request.  It waits in sigtimedwait() for three signals (a child marked its slot, a child ended, the
+zygote wants it gone), so it needs no descriptor but its listener and its channel.  Children are forked ahead and wait
+in accept().
+
+Retiring loses nobody: the listener is shut, so that later visitors are refused by the kernel and wake a new pool; those
+already in its queue are still accepted; when a child meets the end of the queue (EINVAL) and the last has finished, the
+pool ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+
+from itkwsgi.linux import by_ctypes, orphans
+from itkwsgi.runtime import slots
+from itkwsgi.runtime.child import fork_child
+from itkwsgi.runtime.failures import FailedApp, log, log_error, new_id
+from itkwsgi.runtime.finish import flush
+from itkwsgi.runtime.loader import load
+from itkwsgi.runtime.spares import SparePolicy
+from itkwsgi.runtime.warm import warm_up
+from itkwsgi.wire.control import PoolState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from itkwsgi.linux.title import ProcessTitle
+
+WATCHED = frozenset((signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM))
+
+# A site whose import failed is tried again by the first request after this.
+BROKEN_SECONDS = 1.0
+# After a failed fork (EAGAIN, ENOMEM): no busy loop.
+FORK_PAUSE_SECONDS = 0.1
+# After this long without a request the pool calls itself idle.
+IDLE_SECONDS = 1.0
+FOREVER = 1e9
+# While a request is at work its pool may be due to end: look again, not at once.
+MIN_WAIT_SECONDS = 0.01
+
+
+class Pool:
+    """The state of one pool.  Children read it and never write it."""
+
+    def __init__(
+        self,
+        plan: dict[str, Any],
+        listener: socket.socket,
+        channel: socket.socket,
+        external: socket.socket | None,
+        title: ProcessTitle,
+    ) -> None:
+        self.plan = plan
+        self.listener = listener
+        self.channel = channel
+        self.external = external
+        self.title = title
+        self.backend = by_ctypes
+        self.pid = os.getpid()
+        self.app: Callable[..., Any] | None = None
+        self.broken = False
+        self.slots = slots.Slots(plan["max_children"])
+        self.policy = SparePolicy(plan["min_spare"], plan["max_children"])
+        self.children: dict[int, int] = {}  # pid -> slot
+        self.retiring = False
+        self.drained = False
+        self.active_at = time.monotonic()
+        self.said_idle = False
+        self.fork_again_at = 0.0
+
+    # --- from birth to serving
+
+    def prepare(self) -> None:
+        """Import and warm the app as far as ``preload`` says, then make the memory ready to be shared."""
+        if self.plan["preload"] == "app":
+            self.app = self.load_app()
+            if not self.broken:
+                warm_up(self.app, self.plan["warmup"], self.plan["name"])
+        flush()
+        gc.collect()
+        gc.freeze()
+
+    def load_app(self) -> Callable[..., Any]:
+        """Import the app; one that cannot be imported becomes a `FailedApp`, its traceback is in the site's log."""
+        try:
+            return load(self.plan["app"], self.plan["root"])
+        except BaseException as error:  # SystemExit at import is the site's failure like any other
+            error_id = new_id()
+            log_error(f"app = {self.plan['app']!r} could not be imported", error, error_id)
+            self.broken = True
+            return FailedApp(error_id)
+
+    def run(self) -> None:
+        """Serve until retired and empty; never returns."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        self.prepare()
+        self.active_at = time.monotonic()
+        self.say(PoolState.BROKEN if self.broken else PoolState.SERVING)
+        while not (self.retiring and self.drained and not self.children):
+            self.fork_spares()
+            self.wait()
+        self.end()
+
+    def end(self) -> None:
+        """What the import began ends here, once: the pool's own atexit callbacks."""
+        try:
+            atexit._run_exitfuncs()
+            flush()
+        finally:
+            os._exit(0)
+
+    # --- the loop
+
+    def fork_spares(self) -> None:
+        """Fork what the policy misses; while draining, one at a time until the queue's end was met."""
+        now = time.monotonic()
+        if now < self.fork_again_at:
+            return
+        for _ in range(self.missing(now)):
+            slot = self.slots.take()
+            if slot is None:
+                return
+            try:
+                self.children[fork_child(self, slot)] = slot
+            except OSError as error:
+                self.slots.free(slot)
+                self.fork_again_at = now + FORK_PAUSE_SECONDS
+                log(f"no process for another request: {error.strerror}; trying again")
+                return
+
+    def missing(self, now: float) -> int:
+        """How many children to fork now."""
+        idle = self.slots.count(slots.IDLE)
+        busy = self.slots.count(slots.BUSY)
+        if self.retiring:
+            return int(not self.drained and idle == 0 and busy < self.plan["max_children"])
+        self.slots.ask_one_to_end(self.policy.surplus(idle))
+        return self.policy.missing(idle, busy, now)
+
+    def wait(self) -> None:
+        """Sleep until a signal or the next deadline, then look at everything."""
+        received = signal.sigtimedwait(WATCHED, self.seconds_to_wait())
+        if received is not None and received.si_signo == signal.SIGTERM:
+            self.retire()
+        self.reap()
+        self.note_activity()
+
+    def seconds_to_wait(self) -> float:
+        """Until something is due without a signal; an idle pool has nothing due but its end."""
+        now = time.monotonic()
+        if self.retiring or self.fork_again_at > now:
+            return FORK_PAUSE_SECONDS
+        due = self.ends_at()
+        if self.policy.target > self.policy.min_spare or not self.said_idle:
+            due = min(due, now + IDLE_SECONDS)
+        return max(MIN_WAIT_SECONDS, due - now)
+
+    def ends_at(self) -> float:
+        """When this pool retires if nobody comes, in monotonic seconds."""
+        if self.broken:
+            return self.active_at + BROKEN_SECONDS
+        return self.active_at + (self.plan["idle_timeout"] or FOREVER)
+
+    def note_activity(self) -> None:
+        """Keep the time of the last request; say idle or active when that changes; retire when idle for long."""
+        now = time.monotonic()
+        if self.slots.count(slots.BUSY):
+            self.was_active(now)
+        elif not self.said_idle and now - self.active_at >= IDLE_SECONDS:
+            self.said_idle = True
+            self.say(PoolState.IDLE)
+        if now >= self.ends_at():
+            self.retire()
+
+    def was_active(self, now: float) -> None:
+        """A request is or was served.  It does not keep a broken site from being tried again."""
+        if not self.broken:
+            self.active_at = now
+        if self.said_idle:
+            self.said_idle = False
+            self.say(PoolState.ACTIVE)
+
+    def reap(self) -> None:
+        """Collect ended children, each with its process group, then whatever else they left running."""
+        ended = self.children.pop
+        collected = False
+        while (child := next_ended_child()) is not None:
+            collected = True
+            slot = ended(child.si_pid, None)
+            if slot is not None:
+                self.child_ended(slot, child)
+        if collected:
+            orphans.kill_unknown_children(set(self.children))
+
+    def child_ended(self, slot: int, child: os.waitid_result) -> None:
+        """Free its slot and draw the conclusions."""
+        state = self.slots.free(slot)
+        if state == slots.BUSY:
+            self.was_active(time.monotonic())
+        if state == slots.DRAINED:
+            self.drained = True
+            self.retire()
+        if child.si_code != os.CLD_EXITED:
+            name = signal.Signals(child.si_status).name
+            log(f"child {child.si_pid} was ended by {name}")
+
+    def retire(self) -> None:
+        """Accept no new visitors; those in the queue are still served."""
+        if self.retiring:
+            return
+        self.retiring = True
+        self.say(PoolState.LEAVING)
+        self.listener.shutdown(socket.SHUT_RD)
+
+    def close_listeners(self) -> None:
+        """In a child that has its one connection."""
+        self.listener.close()
+        if self.external is not None:
+            self.external.close()
+
+    def say(self, state: bytes) -> None:
+        """Tell the supervisor.  When it is gone the zygote ends this pool; nothing to do here."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+            self.channel.send(state)
+
+
+def next_ended_child() -> os.waitid_result | None:
+    """Reap one ended child and kill the rest of its process group first, while its pid cannot be anybody else's."""
+    try:
+        child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if child is None:
+        return None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.si_pid, signal.SIGKILL)
+    os.waitpid(child.si_pid, 0)
+    return child

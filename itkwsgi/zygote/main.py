@@ -1,0 +1,171 @@
+"""The zygote's life: preload, then fork a pool for each order and report what becomes of it.
+
+One thread, one poll loop over two descriptors: the supervisor's channel and the pipe that SIGCHLD writes to.  When the
+channel closes the supervisor is gone, and so must be everything that ever came from here.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import site
+import socket
+import sys
+import traceback
+
+from itkwsgi.errors import Bug
+from itkwsgi.linux import by_ctypes, fds, orphans
+from itkwsgi.linux.switch import drop_ambient
+from itkwsgi.linux.title import ProcessTitle
+from itkwsgi.wire import control
+from itkwsgi.zygote.spawn import PoolOrder, fork_pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "boot.py")
+MAX_DESCRIPTORS = 4
+
+# How long pools may take to go when the supervisor is gone; what is left then hangs in the kernel.
+END_SECONDS = 5.0
+
+
+class Zygote:
+    """Forks pools, knows each by the serial number root gave it, reaps them and everything they left behind."""
+
+    def __init__(self, channel: socket.socket, boot: str = BOOT) -> None:
+        self.channel = channel
+        self.boot = boot
+        self.serials: dict[int, int] = {}  # pid -> serial
+        self.open = True
+
+    def run(self) -> None:
+        """Serve orders until the channel closes, then end every descendant."""
+        children = self.watch_children()
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
+        poll.register(children, select.POLLIN)
+        self.say(control.pack_notice(control.ZYGOTE_READY))
+        while self.open:
+            for fd, _ in poll.poll():
+                if fd == children:
+                    drain(children)
+                    self.reap()
+                else:
+                    self.take_order()
+        orphans.end_all_children(END_SECONDS)
+
+    def watch_children(self) -> int:
+        """Make SIGCHLD readable; return the descriptor."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        return reader
+
+    def take_order(self) -> None:
+        """Read one order and carry it out."""
+        data, received = fds.receive_message(self.channel, control.MAX_ORDER, MAX_DESCRIPTORS)
+        if not data:
+            self.open = False
+            return
+        order = control.decode_order(data)
+        if order["do"] == control.SPAWN:
+            self.spawn(order, received)
+        else:
+            self.signal_pool(order)
+
+    def spawn(self, order: dict[str, Any], received: list[int]) -> None:
+        """Fork a pool; say its pid, or the errno when there is no process to be had."""
+        pool = PoolOrder(order["plan"], received)
+        serial = order["plan"]["serial"]
+        try:
+            pid = fork_pool(pool, self.boot)
+        except OSError as error:
+            self.say(control.pack_notice(control.NOT_SPAWNED, serial, 0, error.errno or 0))
+            return
+        finally:
+            pool.close()
+        self.serials[pid] = serial
+        self.say(control.pack_notice(control.SPAWNED, serial, pid, pid))
+
+    def signal_pool(self, order: dict[str, Any]) -> None:
+        """Ask a pool to drain, or end it; one that is gone already needs neither."""
+        number = signal.SIGTERM if order["do"] == control.TERMINATE else signal.SIGKILL
+        for pid, serial in self.serials.items():
+            if serial == order["serial"]:
+                os.kill(pid, number)
+
+    def reap(self) -> None:
+        """Collect the dead; report pools; end what a pool left behind."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                break
+            serial = self.serials.pop(pid, None)
+            if serial is not None:
+                self.say(control.pack_notice(control.EXITED, serial, pid, status))
+        orphans.kill_unknown_children(set(self.serials))
+
+    def say(self, notice: bytes) -> None:
+        """Tell the supervisor; when it is gone, the loop ends."""
+        try:
+            self.channel.send(notice)
+        except (BrokenPipeError, ConnectionResetError):
+            self.open = False
+
+
+def drain(fd: int) -> None:
+    """Empty the pipe of SIGCHLD bytes."""
+    try:
+        while len(os.read(fd, 4096)) == 4096:
+            continue
+    except BlockingIOError:
+        return
+
+
+def read_settings() -> dict[str, Any]:
+    """What root handed over, once."""
+    with os.fdopen(control.SETTINGS_FD, "rb") as file:
+        settings = json.load(file)
+    if not isinstance(settings, dict):
+        raise Bug("a zygote's settings")
+    return settings
+
+
+def preload(modules: list[str]) -> None:
+    """Import the environment's frameworks.  One that fails is said in the log; sites may import it themselves."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            sys.stderr.write(f"itkwsgi: preload of {name} failed, sites go without it:\n{traceback.format_exc()}")
+            sys.stderr.flush()
+
+
+def run() -> None:
+    """The zygote's whole life; called by boot.py."""
+    title = ProcessTitle()
+    settings = read_settings()
+    title.set(f"itkwsgi: zygote {settings['name']}")
+    by_ctypes.set_name("itkwsgi-zygote")
+    if settings["privileged"]:
+        drop_ambient()
+    by_ctypes.set_dumpable(False)
+    by_ctypes.set_subreaper()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    if settings["packages"]:
+        site.main()
+    preload(settings["preload"])
+    gc.collect()
+    gc.freeze()
+    Zygote(socket.socket(fileno=control.CONTROL_FD)).run()
+    os._exit(0)

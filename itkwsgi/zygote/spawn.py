@@ -1,0 +1,147 @@
+"""From the zygote to a pool: what happens between fork and the site's code.
+
+Everything here runs in the freshly forked process.  While it still holds capabilities it does only what needs them, in
+the order of the one switch: descriptors, session, limits, nice, then `become`.  Whatever surprises ends the process:
+the supervisor sees its status, the visitor a 500, and nothing ran under a wrong identity.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+
+from itkwsgi.linux import by_ctypes, fds
+from itkwsgi.linux.identity import Identity
+from itkwsgi.linux.switch import become
+from itkwsgi.linux.title import PADDING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LISTENER_FD = 3
+CHANNEL_FD = 4
+EXTERNAL_FD = 5  # only with pool_socket
+PLAN_FD = 6  # only across exec
+
+# Sites die before the server does when memory runs out.
+SITE_OOM_SCORE = 300
+
+
+class PoolOrder:
+    """What to fork: the plan (JSON from root) and the descriptors that came with it."""
+
+    __slots__ = ("channel", "external", "listener", "log", "plan")
+
+    def __init__(self, plan: dict[str, Any], received: list[int]) -> None:
+        self.plan = plan
+        self.listener, self.channel, self.log = received[:3]
+        self.external = received[3] if len(received) > 3 else None
+
+    def descriptors(self) -> dict[int, int]:
+        """Where each descriptor goes, by its final number; 0 is /dev/null."""
+        places = {1: self.log, 2: self.log, LISTENER_FD: self.listener, CHANNEL_FD: self.channel}
+        if self.external is not None:
+            places[EXTERNAL_FD] = self.external
+        return places
+
+    def close(self) -> None:
+        """The zygote keeps none of them."""
+        for fd in (self.listener, self.channel, self.log, self.external):
+            if fd is not None:
+                os.close(fd)
+
+
+def turn_into_pool(order: PoolOrder, zygote_pid: int, boot: str) -> None:
+    """Become the pool in the forked process; never returns.
+
+    ``boot`` is the path of boot.py, for a pool with an interpreter of its own.
+    """
+    plan = order.plan
+    place_descriptors(order)
+    reset_signals()
+    os.setsid()
+    limit_before_switch(plan)
+    identity = Identity(plan["uid"], plan["gid"], tuple(plan["groups"]))
+    become(identity, by_ctypes, privileged=plan["privileged"], no_new_privs=plan["no_new_privs"])
+    die_with(zygote_pid)
+    by_ctypes.set_dumpable(True)  # nothing secret was inherited, and its own /proc must be its own
+    if plan["interpreter"]:
+        exec_pool(plan, boot)
+    from itkwsgi.runtime.main import run_pool
+
+    run_pool(plan)
+
+
+def place_descriptors(order: PoolOrder) -> None:
+    """Exactly 0-2, the listeners and the channel."""
+    null = os.open(os.devnull, os.O_RDWR)
+    places = order.descriptors()
+    places[0] = null
+    fds.arrange(places)
+    fds.close_all_except(places)
+
+
+def reset_signals() -> None:
+    """As in a plain script: handlers default, nothing blocked."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def limit_before_switch(plan: dict[str, Any]) -> None:
+    """What takes capabilities, or must hold before the first line of the site runs."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if plan["nice"]:
+        os.setpriority(os.PRIO_PROCESS, 0, plan["nice"])
+    by_ctypes.set_dumpable(True)  # else /proc/self belongs to root; the switch makes it non-dumpable again
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write(str(SITE_OOM_SCORE))
+    os.umask(0o022)
+
+
+def die_with(zygote_pid: int) -> None:
+    """Set the death signal after the switch, which clears it, and look whether the zygote is still there."""
+    by_ctypes.set_death_signal(signal.SIGKILL)
+    if os.getppid() != zygote_pid:
+        os._exit(0)
+
+
+def exec_pool(plan: dict[str, Any], boot: str) -> None:
+    """Run the site's own interpreter, now as the site's user; the plan travels in a memory file."""
+    import json
+
+    fd = fds.memfd_with(json.dumps(plan).encode(), "plan")
+    fds.arrange({PLAN_FD: fd})
+    keep = [0, 1, 2, LISTENER_FD, CHANNEL_FD, PLAN_FD] + ([EXTERNAL_FD] if plan["external"] else [])
+    fds.close_all_except(keep)
+    interpreter = plan["interpreter"]
+    os.execve(interpreter, [interpreter, "-I", "-S", boot, "pool", PADDING], {})
+
+
+def fork_pool(order: PoolOrder, boot: str) -> int:
+    """Fork; return the pool's pid.  Raises OSError when the kernel has no process to give."""
+    zygote_pid = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        turn_into_pool(order, zygote_pid, boot)
+    except BaseException as error:  # whatever it is, this process must not return into the zygote's loop
+        report_and_exit(order.plan, error)
+    finally:
+        os._exit(70)
+    raise AssertionError("unreachable")
+
+
+def report_and_exit(plan: dict[str, Any], error: BaseException) -> None:
+    """Say what stopped the pool, in the site's log."""
+    text = f"itkwsgi: {plan['name']}: could not become uid {plan['uid']}: {type(error).__name__}: {error}\n"
+    try:
+        os.write(2, text.encode(errors="backslashreplace"))
+    finally:
+        sys.stderr = None
+        os._exit(70)
