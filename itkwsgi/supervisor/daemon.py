@@ -1,0 +1,273 @@
+"""The supervisor's loop: signals, messages and deadlines, each to its handler.
+
+One thread, one selector.  Signal handlers only wake the loop.  Nothing here waits for anybody: not for a role to end,
+not for a log to read, not for a pool to start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from itkwsgi.errors import Bug, OperatorError
+from itkwsgi.linux import orphans
+from itkwsgi.supervisor import places
+from itkwsgi.supervisor.keeper import Keeper
+from itkwsgi.supervisor.loglink import LogLink
+from itkwsgi.supervisor.plan import ZygotePlan, front_count, zygote_key, zygote_plans
+from itkwsgi.supervisor.restart import LONGEST_PAUSE, Backoff
+from itkwsgi.supervisor.roles import Launcher, Role
+from itkwsgi.supervisor.roster import Roster
+from itkwsgi.supervisor.stopping import Stopping
+from itkwsgi.supervisor.timers import Timers
+from itkwsgi.supervisor.watch import Watch
+from itkwsgi.wire import control
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from itkwsgi.config.model import Config
+    from itkwsgi.supervisor.places import Places
+
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+# A role that is not ready by then will not be.
+START_SECONDS = 60.0
+# Site names in one order to the log; a name has at most 253 characters.
+NAMES_AT_ONCE = 250
+
+
+class Supervisor:
+    """The daemon for one configuration."""
+
+    def __init__(self, config: Config, where: Places, listeners: list[socket.socket], *, privileged: bool) -> None:
+        self.config = config
+        self.watch = Watch()
+        self.timers = Timers()
+        self.log = LogLink()
+        self.roster = Roster(self.note)
+        self.launcher = Launcher(config, where, listeners, self.log, privileged=privileged)
+        self.keeper = Keeper(config, where, self.roster, self.watch, self.timers, self.log, privileged=privileged)
+        self.pools = self.keeper.table
+        self.zygotes = {plan.key: plan for plan in zygote_plans(config)}
+        self.backoffs: dict[str, Backoff] = {}
+        self.stopping = Stopping(self)
+        self.notes: int | None = None
+        self.exit_status: int | None = None
+        self.said_ready = False
+
+    # --- the loop
+
+    def run(self) -> int:
+        """Serve until stopped; returns the exit status."""
+        self.watch_signals()
+        self.start_roles()
+        while self.exit_status is None:
+            self.watch.round(self.timers.wait())
+            self.timers.run()
+        return self.exit_status
+
+    def watch_signals(self) -> None:
+        """A pipe that Python writes each signal's number into."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in HANDLED:
+            signal.signal(number, lambda number, frame: None)
+        self.watch.add(reader, lambda: self.take_signals(reader))
+
+    def take_signals(self, reader: int) -> None:
+        """Act on each signal once, however often it came."""
+        for number in sorted(set(os.read(reader, 4096))):
+            if number == signal.SIGCHLD:
+                self.reap()
+            elif number == signal.SIGTERM:
+                self.stopping.begin(graceful=True)
+            elif number == signal.SIGINT:
+                self.stopping.begin(graceful=False)
+            elif number == signal.SIGUSR1:
+                self.reopen_logs()
+            elif number == signal.SIGHUP:
+                self.note("HUP: the configuration is read at the start only; stop and serve again to apply changes")
+
+    def note(self, text: str) -> None:
+        """A line in the server's error log.  A full pipe loses it rather than stop the supervisor."""
+        try:
+            os.write(2 if self.notes is None else self.notes, f"{text}\n".encode(errors="backslashreplace"))
+        except BlockingIOError:
+            sys.stderr.write(f"itkwsgi: {text}\n")
+
+    # --- starting
+
+    def start_roles(self) -> None:
+        """The log first: the others write to it."""
+        self.open_server_logs()
+        self.start_log()
+        self.name_sites()
+        self.notes = self.log.pipe("notes supervisor", {"do": "notes", "name": "supervisor"})
+        os.set_blocking(self.notes, False)
+        self.keeper.open_externals()
+        for plan in self.zygotes.values():
+            self.start_zygote(plan)
+        for number in range(front_count(self.config)):
+            self.start_front(number)
+        self.timers.after(START_SECONDS, self.start_is_over)
+
+    def name_sites(self) -> None:
+        """The log writes a site's name into access lines, also while it sleeps."""
+        names = [vhost.name for vhost in self.config.vhosts]
+        for first in range(0, len(names), NAMES_AT_ONCE):
+            order = {"do": "names", "first": first, "names": names[first : first + NAMES_AT_ONCE]}
+            self.log.add(f"names {first}", order, ())
+
+    def open_server_logs(self) -> None:
+        """Open the server's logs, anew after a rotation, and hand them to the log role."""
+        server = self.config.server
+        files = [places.open_log(server.error_log), places.open_log(server.access_log)]
+        self.log.add("files", {"do": "files", "error": True, "access": True}, files)
+
+    def reopen_logs(self) -> None:
+        """USR1: after a rotation.  A path that cannot be had keeps the old file."""
+        try:
+            self.open_server_logs()
+            self.keeper.reopen_site_logs()
+        except OperatorError as error:
+            self.note(str(error))
+
+    def start_log(self) -> None:
+        role = self.launcher.start_log()
+        self.adopt(role, lambda: self.hang_up(role))
+        role.ready = True
+        self.log.connect(role.channel)
+
+    def start_zygote(self, plan: ZygotePlan) -> None:
+        role = self.launcher.start_zygote(plan)
+        self.adopt(role, lambda: self.hear_zygote(role))
+
+    def start_front(self, number: int) -> None:
+        role = self.launcher.start_front(number)
+        self.adopt(role, lambda: self.hear_front(role))
+
+    def adopt(self, role: Role, handler: Callable[[], None]) -> None:
+        """Watch a started role."""
+        self.roster.roles[role.pid] = role
+        self.watch.add(role.channel, handler)
+
+    def is_ready(self, role: Role) -> None:
+        """When all are, the server is."""
+        role.ready = True
+        self.pools.start_queued()
+        if not self.said_ready and self.roster.all_ready():
+            self.said_ready = True
+            sys.stderr.write("ready\n")
+            sys.stderr.flush()
+
+    def start_is_over(self) -> None:
+        """A server that cannot get its roles up says so and ends."""
+        if not self.said_ready and not self.stopping.begun:
+            waiting = ", ".join(str(role) for role in self.roster.roles.values() if not role.ready)
+            self.fail(f"not ready after {START_SECONDS:g} s: {waiting}; see {self.config.server.error_log}")
+
+    def fail(self, text: str) -> None:
+        """The start failed: say it to the operator and end."""
+        sys.stderr.write(f"itkwsgi: {text}\n")
+        self.stopping.begin(graceful=False, status=1)
+
+    # --- hearing
+
+    def hear_front(self, role: Role) -> None:
+        """One message of a front, by its table; anything else ends it."""
+        try:
+            data = role.channel.recv(control.FRONT_MESSAGE_SIZE + 1)
+            message = control.unpack(data, control.FRONT_MAY_SAY) if data else None
+        except ConnectionResetError:
+            message = None
+        except Bug as error:
+            self.roster.end(role, f"sent {error}")
+            message = None
+        if message is None:
+            self.hang_up(role)
+        elif message.kind == control.READY:
+            self.is_ready(role)
+        elif message.generation == self.keeper.generation and not self.stopping.begun:
+            self.obey_front(role, message)
+
+    def obey_front(self, role: Role, message: control.FrontMessage) -> None:
+        """The two things a front may ask of root."""
+        if message.kind == control.END:
+            self.pools.end_overdue(message.index)
+        else:
+            self.pools.wake(role.pid, message.index)
+
+    def hear_zygote(self, role: Role) -> None:
+        """One notice of a zygote."""
+        try:
+            data = role.channel.recv(control.NOTICE_SIZE + 1)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.hang_up(role)
+            return
+        notice = control.unpack_notice(data)
+        if notice.kind == control.ZYGOTE_READY:
+            self.is_ready(role)
+        elif notice.kind == control.SPAWNED:
+            self.pools.spawned(notice.serial, notice.pid)
+        else:
+            self.pools.ended(notice.serial, notice.value if notice.kind == control.EXITED else None)
+            self.stopping.advance()
+
+    def hang_up(self, role: Role) -> None:
+        """Its end of the channel is closed; its exit is seen by `reap`."""
+        self.watch.forget(role.channel)
+        role.channel.close()
+
+    # --- ending
+
+    def reap(self) -> None:
+        """Collect ended roles; whatever else became ours (a site's leftovers) is killed."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            role = self.roster.roles.pop(pid, None)
+            if role is not None:
+                self.role_ended(role, status)
+        orphans.kill_unknown_children(set(self.roster.roles))
+        self.stopping.advance()
+
+    def role_ended(self, role: Role, status: int) -> None:
+        """Clean up after a role and start it again after a pause."""
+        self.hang_up(role)
+        if role.kind == "zygote":
+            pools = self.pools.pools.values()
+            self.pools.zygote_gone([pool.serial for pool in pools if zygote_key(pool.row.vhost) == role.key])
+        if self.stopping.begun:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        if not self.said_ready:
+            self.fail(f"{role} ended while starting (status {code}); see {self.config.server.error_log}")
+            return
+        pause = self.backoffs.setdefault(str(role), Backoff()).failed(time.monotonic())
+        self.note(f"{role} ({role.pid}) ended (status {code}); it is started again in {pause:g} s")
+        self.timers.after(pause, lambda: self.start_again(role))
+
+    def start_again(self, role: Role) -> None:
+        """Start a role of the same kind in its place; one that cannot be had now is tried again."""
+        if self.stopping.begun:
+            return
+        try:
+            if role.kind == "log":
+                self.start_log()
+            elif role.kind == "zygote":
+                self.start_zygote(self.zygotes[role.key])
+            else:
+                self.start_front(int(role.key))
+        except (OperatorError, OSError) as error:
+            self.note(f"{role} cannot be started: {error}")
+            self.timers.after(LONGEST_PAUSE, lambda: self.start_again(role))

@@ -1,0 +1,134 @@
+"""The server's own files: run_dir, spool_dir, logs, and the sites' tmp directories.
+
+Root makes and opens files here only along paths on which nobody else can put anything: every directory on the way
+belongs to root and is writable by nobody else (a sticky one like /tmp may be passed, but not used), and no link is
+followed at its end. A predictable path that a site could write has been the root hole of more than one server.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from itkwsgi.errors import OperatorError
+
+if TYPE_CHECKING:
+    from itkwsgi.config.model import Config
+
+LOG_MODE = 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the server's files are."""
+
+    run_dir: str
+    pools: str  # the pools' sockets; the fronts' group may enter
+    bodies: str  # the fronts' spool
+    tmp: str  # a directory for each site
+
+
+def prepare(config: Config, *, privileged: bool) -> Places:
+    """Make what is missing.  Raises `OperatorError` when something on the way is not root's alone."""
+    server = config.server
+    front = server.front_ids
+    places = Places(
+        server.run_dir,
+        os.path.join(server.run_dir, "pools"),
+        os.path.join(server.spool_dir, "bodies"),
+        os.path.join(server.spool_dir, "tmp"),
+    )
+    make_directory(server.run_dir, 0o755)
+    make_directory(server.spool_dir, 0o755)
+    make_directory(places.pools, 0o710)
+    make_directory(places.bodies, 0o700)
+    make_directory(places.tmp, 0o711)
+    if privileged:
+        os.chown(places.pools, 0, front.gid, follow_symlinks=False)
+        os.chown(places.bodies, front.uid, front.gid, follow_symlinks=False)
+    remove_old_sockets(places.pools)
+    return places
+
+
+def remove_old_sockets(pools: str) -> None:
+    """An earlier server that was killed left its pools' sockets."""
+    for entry in os.scandir(pools):
+        if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+            os.unlink(entry.path)
+
+
+def make_directory(path: str, mode: int) -> None:
+    """Make a directory and its parents, or take it when it is there and safe; sets its mode."""
+    check_parents(path)
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for directory in reversed(missing):
+        os.mkdir(directory, 0o755)
+        path = directory
+    own(path, os.lstat(path), sticky_is_fine=False)
+    os.chmod(path, mode)
+
+
+def check_parents(path: str) -> None:
+    """Raises `OperatorError` unless every existing directory above ``path`` is safe to pass."""
+    parent = os.path.dirname(path)
+    while parent != path:
+        if os.path.lexists(parent):
+            own(parent, os.stat(parent), sticky_is_fine=True)
+        path, parent = parent, os.path.dirname(parent)
+
+
+def own(path: str, found: os.stat_result, *, sticky_is_fine: bool) -> None:
+    """Raises `OperatorError` when somebody else could have put something at or below ``path``."""
+    if not stat.S_ISDIR(found.st_mode):
+        raise OperatorError(f"{path} is not a directory: name another one in itk.toml, or remove it")
+    if found.st_uid not in (0, os.geteuid()) and not is_spool(found):
+        raise OperatorError(f"{path} belongs to uid {found.st_uid}: it must be root's (chown root {path})")
+    writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if writable and not (sticky_is_fine and found.st_mode & stat.S_ISVTX):
+        raise OperatorError(f"{path} is writable by others than its owner: chmod go-w {path}")
+
+
+def is_spool(found: os.stat_result) -> bool:
+    """The fronts' own directory, 0700 in one that is root's."""
+    return stat.S_IMODE(found.st_mode) == 0o700
+
+
+def open_log(path: str) -> int:
+    """Open a log file for appending, following no link.  Raises `OperatorError`."""
+    make_directory_of(path)
+    try:
+        fd = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, LOG_MODE
+        )
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}: name another log file in itk.toml, or mend this one") from None
+    os.set_blocking(fd, True)
+    return fd
+
+
+def make_directory_of(path: str) -> None:
+    """The log's directory: made when missing, else as it is, when nobody else can write there."""
+    directory = os.path.dirname(path)
+    if os.path.lexists(directory):
+        check_parents(directory)
+        own(directory, os.stat(directory), sticky_is_fine=False)
+    else:
+        make_directory(directory, 0o755)
+
+
+def site_tmp(places: Places, name: str, uid: int, gid: int, *, privileged: bool) -> str:
+    """The site's own tmp directory, 0700 and its user's; made below a directory that only root can write."""
+    path = os.path.join(places.tmp, name.replace("*", "_"))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise OperatorError(f"{path} is not a directory: remove it") from None
+    if privileged:
+        os.chown(path, uid, gid, follow_symlinks=False)
+    return path

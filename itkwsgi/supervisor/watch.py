@@ -1,0 +1,35 @@
+"""What the supervisor's loop listens to: sockets with their handlers."""
+
+from __future__ import annotations
+
+import selectors
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+
+class Watch:
+    """A selector whose handlers may unwatch each other while a round is under way."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+
+    def add(self, sock: socket.socket | int, handler: Callable[[], None]) -> None:
+        """Call ``handler`` whenever there is something to read (or to accept)."""
+        self.selector.register(sock, selectors.EVENT_READ, handler)
+
+    def has(self, sock: socket.socket) -> bool:
+        return sock.fileno() >= 0 and sock in self.selector.get_map()
+
+    def forget(self, sock: socket.socket) -> None:
+        """Watch it no more; one that is not watched or is closed is no error."""
+        if self.has(sock):
+            self.selector.unregister(sock)
+
+    def round(self, seconds: float | None) -> None:
+        """Wait at most that long, then call the handlers of what is ready."""
+        for key, _ in self.selector.select(seconds):
+            if key.fileobj in self.selector.get_map():  # an earlier handler of this round may have closed it
+                key.data()
