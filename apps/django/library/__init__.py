@@ -1,0 +1,1 @@
+"""A small library: one model, its admin, one page."""
