@@ -25,8 +25,6 @@ def check(path: str, print_it: bool) -> None:
     except ConfigError as error:
         report(path, error.problems, (), f"{count(len(error.problems), 'error')}, nothing would be served", print_it)
         sys.exit(error.exit_code)
-    except OSError as error:  # the working directory is gone
-        raise click.ClickException(f"{path}: {error.strerror}") from None
     if print_it:
         from itkwsgi.cli.emit import dump_config
 

@@ -6,6 +6,7 @@ terminal has no colour and is neither wrapped nor cut.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -32,6 +33,7 @@ cli.add_command(check)
 def main() -> None:
     """The console entry point."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files need not be UTF-8
+        if isinstance(stream, io.TextIOWrapper):  # None when it is closed
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     width = None if os.isatty(1) else _NO_TERMINAL
     cli(prog_name="itkwsgi", terminal_width=width, max_content_width=width)

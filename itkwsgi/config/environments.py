@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from itkwsgi.config.machine import Machine
 from itkwsgi.config.walk import fault_of, untrusted
 
-LARGEST_PTH = 2**16
-
 
 def interpreter(venv: str) -> str:
     """The interpreter of a virtual environment."""
@@ -113,7 +111,7 @@ def is_pth(path: str) -> bool:
 def pth_paths(path: str) -> Iterator[str]:
     """The directories that a .pth file adds."""
     with open(path, "rb") as file:
-        text = file.read(LARGEST_PTH).decode(errors="surrogateescape")
+        text = file.read().decode(errors="surrogateescape")
     for line in text.splitlines():
         if line.strip() and "\0" not in line and not line.startswith(("#", "import ", "import\t")):
             yield os.path.join(os.path.dirname(path), line.rstrip())

@@ -13,7 +13,7 @@ from itkwsgi.config import crosscheck
 from itkwsgi.config.environments import fault_in, interpreter
 from itkwsgi.config.files import Document, Place, Unreadable, included, read_document
 from itkwsgi.config.machine import Machine, this_machine
-from itkwsgi.config.model import Config, ConfigError, Environment, Ids, in_order
+from itkwsgi.config.model import Config, ConfigError, Environment, Ids, Problem, in_order
 from itkwsgi.config.reach import EXECUTE, refusal
 from itkwsgi.config.reading import Reader, Report, Section
 from itkwsgi.config.server import resolve_server
@@ -65,6 +65,8 @@ def read_main(path: str, machine: Machine) -> Document:
         return read_document(path, machine)
     except Unreadable as unreadable:
         raise ConfigError([unreadable.problem]) from None
+    except OSError as error:  # a relative path, and the working directory is gone
+        raise ConfigError([Problem(path, 0, "", f"cannot be read: {error.strerror}")]) from None
 
 
 def read_included(main: Document, reader: Reader, machine: Machine) -> list[Document]:

@@ -51,6 +51,7 @@ def _rules(section: Section, values: Mapping[str, object], machine: Machine, rep
     faulty = section.faulty
     uid_range = None if "uid_range" in faulty else section.values["uid_range"]
     gid_range = None if "gid_range" in faulty else section.values["gid_range"]
+    _note_roles_in_range(section, roles, uid_range, report)
     outcome = server_ids(
         section.values["user"], section.values["group"], Rules(None, uid_range, gid_range, roles), machine.accounts
     )
@@ -68,6 +69,17 @@ def _role(section: Section, key: str, said: object, machine: Machine, report: Re
         except Refused as refused:
             _report(section, refused, report)
     return Ids(number, number, (), str(number))
+
+
+def _note_roles_in_range(
+    section: Section, roles: Mapping[str, Ids], uid_range: tuple[int, int] | None, report: Report
+) -> None:
+    """The zygotes' system calls are held to the range, so what is in it is within their reach."""
+    low, high = uid_range or (0, -1)
+    inside = [f"{key} ({ids.uid})" for key, ids in roles.items() if low <= ids.uid <= high]
+    if inside:
+        message = f"holds {', '.join(inside)}: a zygote that is taken over could become them"
+        report.notes.append(section.fault("uid_range", message))
 
 
 def _report(section: Section, refused: Refused, report: Report) -> None:

@@ -21,7 +21,7 @@ from itkwsgi.config.model import Ids, PoolSocket, Problem, Server, Vhost
 from itkwsgi.config.reach import ENTER, EXECUTE, READ, refusal
 from itkwsgi.config.reading import Report, Section
 from itkwsgi.config.values import Wrong
-from itkwsgi.config.walk import untrusted
+from itkwsgi.config.walk import exists, untrusted
 
 NICEST, LEAST_NICE = 19, -20
 _INTERPRETERS = ("environment", "venv", "python")
@@ -132,14 +132,14 @@ class _Site:
         if not self.said["app"] or not root:
             return ""
         try:
-            return apps.resolve(self.said["app"], root, self.exists)
+            return apps.resolve(self.said["app"], root, self.sees)
         except Wrong as wrong:
             self.error("app", str(wrong))
             return ""
 
-    def exists(self, path: str) -> bool:
-        """Is there anything of that name?  Not when we do not look."""
-        return self.around.look and not refusal(path, None, 0, sight=self.machine.sight)
+    def sees(self, path: str) -> bool:
+        """Is there anything of that name, as far as we look?"""
+        return self.around.look and exists(path, self.machine.sight)
 
     def environment(self) -> str | None:
         """The name of its environment; checks that it has one interpreter only."""
@@ -219,4 +219,5 @@ class _Site:
         if apps.file_of(app) or not apps.may_be_file(app):
             return True
         first = os.path.join(root, app.partition(".")[0])
-        return self.exists(first) or self.exists(first + ".py")
+        sight = self.machine.sight
+        return any(not refusal(path, None, 0, sight=sight) for path in (first, f"{first}.py", os.path.join(root, app)))

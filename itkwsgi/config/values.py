@@ -73,7 +73,9 @@ def shown(raw: object) -> str:
         return quoted(raw)
     if isinstance(raw, bool):
         return str(raw).lower()
-    if isinstance(raw, int | float):
+    if isinstance(raw, float):
+        return str(raw)
+    if isinstance(raw, int):
         return str(raw) if abs(raw) < 10**30 else "a number that long"
     if isinstance(raw, list):
         return "a list"
@@ -199,6 +201,10 @@ def parse_path(raw: object, directory: str) -> str:
     text = parse_text(raw)
     if text.startswith("~"):
         raise Wrong(f"{shown(raw)}: ~ is not expanded here", "write the whole path")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise Wrong(f"{shown(raw)} cannot be a path in this locale", "start the server with a UTF-8 locale") from None
     return "/" + os.path.normpath(os.path.join(directory, text)).lstrip("/")
 
 

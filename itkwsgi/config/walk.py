@@ -86,6 +86,14 @@ def _next(here: str, name: str) -> str:
     return os.path.dirname(here) if name == ".." else os.path.join(here, name)
 
 
+def exists(path: str, sight: Sight = PLAIN_SIGHT) -> bool:
+    """Is there something?  What cannot be looked at counts as nothing."""
+    try:
+        return any(visit.last for visit in steps(path, sight))
+    except OSError:
+        return False
+
+
 def untrusted(path: str, owners: frozenset[int], sight: Sight = PLAIN_SIGHT, sticky: bool = False) -> str:
     """Says why somebody other than the owners could change what ``path`` names; "" when nobody can.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from itkwsgi.front.settings import Settings
 
 ORPHANED_STATUS = 75
+# The supervisor says by the channel what is to be done; who signals the whole group (a terminal, an init) means it.
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 # Connections and requests are freed by counting; the collector need not look often for the few cycles of errors.
 COLLECT_AFTER = 20_000
 
@@ -31,6 +34,8 @@ COLLECT_AFTER = 20_000
 def main() -> int:
     """Serve until told to stop; returns the exit status."""
     prctl.set_dumpable(False)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     ProcessTitle().set("itkwsgi: front", "itkwsgi-front")
     channel = socket.socket(fileno=CONTROL_FD)
     with open(SETTINGS_FD, "rb") as file:
@@ -42,7 +47,7 @@ async def serve(settings: Settings, channel: socket.socket) -> int:
     """The life between READY and the end of a drain; returns the exit status."""
     loop = asyncio.get_running_loop()
     end: asyncio.Future[int] = loop.create_future()
-    front = Front(settings, loop, channel, on_drained=lambda: end.set_result(0), on_orphaned=orphaned)
+    front = Front(settings, loop, channel, on_drained=lambda: finish(end, 0), on_orphaned=orphaned)
     loop.set_exception_handler(lambda _, context: failed(front, end, context))
     await front.listen()
     gc.collect()
@@ -61,8 +66,14 @@ def failed(front: Front, end: asyncio.Future[int], context: dict[str, Any]) -> N
     """
     error = context.get("exception")
     front.notes.say(f"front: {context.get('message')}: {error!r}{where(error)}")
-    if "protocol" not in context and not isinstance(error, OSError) and not end.done():
-        end.set_result(Bug.exit_code)
+    if "protocol" not in context and not isinstance(error, OSError):
+        finish(end, Bug.exit_code)
+
+
+def finish(end: asyncio.Future[int], status: int) -> None:
+    """End with that status, unless the end has come already."""
+    if not end.done():
+        end.set_result(status)
 
 
 def where(error: BaseException | None) -> str:

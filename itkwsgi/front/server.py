@@ -35,8 +35,12 @@ SWEEP_SECONDS = 0.5
 BACKLOG = 511
 # When draining: how long a connection that is kept alive may still send a request that was on its way.
 DRAIN_IDLE_SECONDS = 1.0
+# And how long until those are counted that the kernel had accepted for us just before.
+DRAIN_FIRST_LOOK_SECONDS = 0.05
 # Descriptors that are neither a client's nor a pool's: listeners, logs, the loop's, spooled bodies.
 RESERVED_DESCRIPTORS = 128
+# Whatever the descriptors permit: an idle connection takes some 5 kB.
+MOST_CONNECTIONS = 20_000
 # Of an answer, this much is taken from a child for a client that does not read; the second while buffer_memory is used
 # up.
 HIGH_WATER = 1024 * 1024
@@ -93,6 +97,7 @@ class Front:
         self.addresses = Addresses(settings.share(settings.max_connections_per_address))
         self.high_water = HIGH_WATER
         self.draining = False
+        self._drain_looked_at = False
         self.waiting: dict[ClientConnection, None] = {}  # for a head, the longest first
         self.connections: dict[ClientConnection, bool] = {}  # and whether its address was counted
         self._turned_away = 0
@@ -125,6 +130,8 @@ class Front:
         self.waiting[connection] = None
         if self._sweep_timer is None:
             self._sweep_timer = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        if self.draining:
+            connection.deadline = self.now() + DRAIN_IDLE_SECONDS
         if len(self.connections) > self._most_connections:
             longest = next(iter(self.waiting))
             del self.waiting[longest]
@@ -146,8 +153,8 @@ class Front:
             self.addresses.leave(connection.address)
         else:
             self._turned_away -= 1
-        if self.draining and not self.connections:
-            self._drained()
+        if self._drain_looked_at:
+            self._look_at_drain()
 
     # --- time
 
@@ -190,10 +197,13 @@ class Front:
         for connection in self.waiting:
             if connection.is_idle:
                 connection.deadline = min(connection.deadline, soon)
+        self.loop.call_later(DRAIN_FIRST_LOOK_SECONDS, self._look_at_drain)
+        self.loop.call_later(self.settings.graceful_timeout, self._time_is_up)
+
+    def _look_at_drain(self) -> None:
+        self._drain_looked_at = True
         if not self.connections:
             self._drained()
-        else:
-            self.loop.call_later(self.settings.graceful_timeout, self._time_is_up)
 
     def _time_is_up(self) -> None:
         for connection in list(self.connections):
@@ -227,4 +237,4 @@ def server_names(tokens: str) -> tuple[str | None, str]:
 def most_connections(slots: int) -> int:
     """How many clients this process has descriptors for, when every slot needs one and a spooled body another."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, soft - RESERVED_DESCRIPTORS - 2 * slots)
+    return min(MOST_CONNECTIONS, max(16, soft - RESERVED_DESCRIPTORS - 2 * slots))

@@ -136,7 +136,6 @@ def _steps(spec: RoleSpec, parent: int, report: int) -> Iterator[tuple[str, Call
 
 
 def _default_signals() -> None:
-    signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -24,26 +24,34 @@ _PRINTABLE = bytes(code if code >= 0x20 and code != 0x7F else 0x3F for code in r
 class ProcessTitle:
     """Where this process's title is, and how many bytes fit (0 where the kernel does not say)."""
 
-    __slots__ = ("_start", "room")
+    __slots__ = ("_area", "room")
 
     def __init__(self) -> None:
         start, end = _argument_area()
-        self._start = start
         self.room = max(0, end - start - 2)  # the closing NUL and the mark
+        area = (ctypes.c_char * (self.room + 2 if self.room else 0)).from_address(start)
+        self._area = memoryview(area).cast("B")
 
     def set(self, text: str | bytes, name: str | None = None) -> None:
         """Show this text, cut to the room, control characters as "?".  Costs a microsecond or two.
 
         ``name``: the thread's name (comm) as well, ASCII, cut to 15; raises `ValueError` for one that is not.
         """
+        self.show(self.compose(text))
+        if name is not None:
+            kernel.set_name(name.encode("ascii")[: kernel.LONGEST_NAME])
+
+    def compose(self, text: str | bytes) -> bytes:
+        """All the bytes of the area for this text, to be shown as often as one likes."""
         raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
         raw = raw.translate(_PRINTABLE)
         if len(raw) > self.room:
             raw = _cut(raw, self.room)
-        if self.room:
-            ctypes.memmove(self._start, raw.ljust(self.room + 1, b"\0") + _MARK, self.room + 2)
-        if name is not None:
-            kernel.set_name(name.encode("ascii")[: kernel.LONGEST_NAME])
+        return raw.ljust(self.room + 1, b"\0") + _MARK if self.room else b""
+
+    def show(self, composed: bytes) -> None:
+        """Show what `compose` made.  A child of a pool calls this: it touches as little memory as it can."""
+        self._area[:] = composed
 
 
 def _cut(raw: bytes, room: int) -> bytes:

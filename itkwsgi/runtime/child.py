@@ -3,6 +3,9 @@
 It closes the pool's channel first, and the listener as soon as it has its one connection: while the site's code runs
 on a request it holds 0-2 and that connection, nothing else.  Who connected is asked of the kernel (SO_PEERCRED): on
 the pool's own socket only the front may.
+
+Every page of memory that a child touches is copied for it, and that is most of what a fresh process costs.  So the
+pool prepares what it can, and here the C-level socket and plain integers stand where Python's wrappers touch more.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ import errno
 import os
 import select
 import signal
-import socket
 import struct
 import sys
+from _signal import SIG_SETMASK, pthread_sigmask
+from _socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 
 from itkwsgi.runtime import failures, slots
 from itkwsgi.runtime.connection import Connection, VisitorGone, body_file
 from itkwsgi.runtime.environ import build_environ
-from itkwsgi.runtime.finish import forget_parents_exits, leave
+from itkwsgi.runtime.finish import leave
 from itkwsgi.runtime.wsgi import Answer, call_app
 from itkwsgi.wire.records import ProtocolError
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from itkwsgi.runtime.pool import Pool
 
 PEER_CREDENTIALS = struct.Struct("3i")
+WAKE_POOL = int(signal.SIGUSR1)
 
 
 class QueueDrained(Exception):
@@ -37,14 +42,16 @@ class QueueDrained(Exception):
 
 
 class Child:
-    """One forked process of a pool."""
+    """One forked process of a pool.  The pool makes it before it forks, and gives it its slot."""
 
-    def __init__(self, pool: Pool, slot: int) -> None:
+    __slots__ = ("allowed", "once", "plan", "pool", "slot")
+
+    def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.plan = pool.plan
-        self.slot = slot
-        self.pool_pid = pool.pid
+        self.slot = 0
         self.once = self.plan["requests_per_child"] == 1
+        self.allowed = (self.plan["peer_uid"], 0)  # the front, and root
 
     def run(self) -> None:
         """The whole life of the child; never returns."""
@@ -61,19 +68,16 @@ class Child:
             leave(status, self.plan["exit_grace"])
 
     def begin(self) -> None:
-        """Cut what ties it to the pool; from here on it is a plain process of the site."""
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        """Cut what ties it to the pool; from here on it is a plain process of the site.
+
+        It has no death signal, which it could clear anyway: when its pool ends, it becomes the zygote's child or the
+        supervisor's, and those end whatever came to them.
+        """
+        pthread_sigmask(SIG_SETMASK, ())
         os.setpgid(0, 0)
-        self.pool.backend.set_death_signal(signal.SIGKILL)
-        if os.getppid() != self.pool_pid:
-            os._exit(0)
         self.pool.channel.close()
-        self.pool.title.set(self.idle_title())
-        forget_parents_exits()
-        os.environ["ITKWSGI_SLOT"] = str(self.slot)
+        self.pool.title.show(self.pool.idle_title)
+        self.pool.exits.forget()
 
     def serve_all(self) -> int:
         """Serve as many requests as this child may; returns the exit status."""
@@ -95,14 +99,14 @@ class Child:
     def tell(self, state: int) -> None:
         """Mark the slot and wake the pool."""
         self.pool.slots.mark(self.slot, state)
-        os.kill(self.pool_pid, signal.SIGUSR1)
+        os.kill(self.pool.pid, WAKE_POOL)
 
-    def accept(self) -> socket.socket:
+    def accept(self) -> socket:
         """Wait for a connection that may be served; raises `QueueDrained` at the end of a retired listener."""
         while True:
             listener = self.wait_for_listener()
             try:
-                sock, _ = listener.accept()
+                fd, _ = listener._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
                 if is_shut(listener):  # unlike a blocking accept, this one does not say so by EINVAL
                     raise QueueDrained from None
@@ -111,6 +115,7 @@ class Child:
                 if error.errno == errno.EINVAL:
                     raise QueueDrained from None
                 raise
+            sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
             self.tell(slots.BUSY)
             if listener is self.pool.external or self.is_front(sock):
                 sock.setblocking(True)
@@ -118,7 +123,7 @@ class Child:
             sock.close()
             self.tell(slots.IDLE)
 
-    def wait_for_listener(self) -> socket.socket:
+    def wait_for_listener(self) -> socket:
         """The listener to accept from: the only one, which blocks, or the one of two that is ready."""
         if self.pool.external is None:
             return self.pool.listener
@@ -128,20 +133,19 @@ class Child:
         ready = [fd for fd, _ in poll.poll()]
         return self.pool.listener if self.pool.listener.fileno() in ready else self.pool.external
 
-    def is_front(self, sock: socket.socket) -> bool:
+    def is_front(self, sock: socket) -> bool:
         """Is the peer the front (or root)?"""
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
-        uid = PEER_CREDENTIALS.unpack(credentials)[1]
-        return uid in (0, self.plan["peer_uid"])
+        credentials = sock.getsockopt(SOL_SOCKET, SO_PEERCRED, PEER_CREDENTIALS.size)
+        return PEER_CREDENTIALS.unpack(credentials)[1] in self.allowed
 
-    def serve(self, sock: socket.socket) -> int:
+    def serve(self, sock: socket) -> int:
         """Serve one request; returns 0 when its answer was sent whole."""
         connection = Connection(sock)
         try:
             params = connection.receive_head()
             if params is None:
                 return 0
-            self.pool.title.set(self.describe(params))
+            self.pool.title.show(self.pool.title.compose(self.describe(params)))
             return self.answer(connection, params)
         except VisitorGone:
             return 0
@@ -150,10 +154,7 @@ class Child:
             return 1
         finally:
             if not self.once:
-                self.pool.title.set(self.idle_title())
-
-    def idle_title(self) -> str:
-        return f"itkwsgi: child {self.plan['name']} (idle)"
+                self.pool.title.show(self.pool.idle_title)
 
     def describe(self, params: dict[bytes, bytes]) -> str:
         """The process title: method and path, never a query string."""
@@ -165,7 +166,7 @@ class Child:
         """Run the app; an error before the first byte is a 500 page, after it a visibly broken answer."""
         environ = build_environ(params, body_file(connection), sys.stderr, mount=self.plan["mount"], once=self.once)
         method = environ["REQUEST_METHOD"]
-        answer = Answer(connection, connection.decoder.request_id, bodiless=method == "HEAD")
+        answer = Answer(connection, connection.request_id, bodiless=method == "HEAD")
         try:
             call_app(self.application(), environ, answer)
         except VisitorGone:
@@ -195,20 +196,20 @@ class Child:
         return 0
 
 
-def is_shut(listener: socket.socket) -> bool:
+def is_shut(listener: socket) -> bool:
     """Was the listener shut down for reading?"""
     poll = select.poll()
     poll.register(listener, select.POLLRDHUP)
     return bool(poll.poll(0))
 
 
-def fork_child(pool: Pool, slot: int) -> int:
-    """Fork a child for that slot; returns its pid in the pool.  Raises OSError when there is no process to be had."""
+def fork_child(child: Child) -> int:
+    """Fork; returns the child's pid in the pool.  Raises OSError when there is no process to be had."""
     pid = os.fork()
     if pid:
         return pid
     try:
-        Child(pool, slot).run()
+        child.run()
     finally:
         os._exit(70)
     raise AssertionError("unreachable")

@@ -14,7 +14,8 @@ from itkwsgi.wire import fastcgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    from _socket import socket
+    from typing import IO
 
 READ_SIZE = 65536
 
@@ -26,19 +27,36 @@ class VisitorGone(AppError):
 class Connection:
     """A request on an accepted socket.  Both directions, one request."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    __slots__ = ("body_ended", "decoder", "request_id", "sock")
+
+    def __init__(self, sock: socket) -> None:
         self.sock = sock
-        self.decoder = fastcgi.RequestDecoder()
+        self.request_id = 0
         self.body_ended = False
 
     def receive_head(self) -> dict[bytes, bytes] | None:
         """Wait for the parameters of a request; None when the peer closed without one, or asked only for values."""
+        data = self.sock.recv(READ_SIZE)
+        simple = fastcgi.decode_simple_request(data)
+        if simple is not None:
+            self.body_ended = True
+            self.request_id, params = simple
+            return params
+        if not data:
+            return None
+        self.decoder = fastcgi.RequestDecoder()
+        self.decoder.feed(data)
+        return self.next_params()
+
+    def next_params(self) -> dict[bytes, bytes] | None:
+        """The long way to the same."""
         while True:
             event = self.decoder.next_event()
             if event is None:
                 if not self.fill():
                     return None
             elif isinstance(event, fastcgi.RequestParams):
+                self.request_id = self.decoder.request_id
                 return event.params
             elif isinstance(event, fastcgi.RequestAborted):
                 return None
@@ -112,6 +130,8 @@ class BodyReader(io.RawIOBase):
         return size
 
 
-def body_file(connection: Connection) -> io.BufferedReader:
+def body_file(connection: Connection) -> IO[bytes]:
     """wsgi.input for this connection."""
+    if connection.body_ended:
+        return io.BytesIO()
     return io.BufferedReader(BodyReader(connection), READ_SIZE)

@@ -10,19 +10,19 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, BinaryIO, TextIO
+    from typing import IO, Any, TextIO
 
 # What a client of the socket could use to pretend to be a part of the server.
 NOT_PASSED = frozenset((b"HTTP_PROXY", b"PHP_VALUE", b"PHP_ADMIN_VALUE"))
 
 
 def build_environ(
-    params: Mapping[bytes, bytes], body: BinaryIO, errors: TextIO, *, mount: str = "", once: bool = True
+    params: Mapping[bytes, bytes], body: IO[bytes], errors: TextIO, *, mount: str = "", once: bool = True
 ) -> dict[str, Any]:
     """Make a complete environ.
 
-    ``params``: the FastCGI parameters; ``mount``: the URL prefix the app stands under ("" for the whole site); ``once``:
-    whether this process serves no further request.  PEP 3333, "environ Variables"; RFC 3875 section 4.1.
+    ``params``: the FastCGI parameters.  ``mount``: the URL prefix the app stands under, "" for the whole site.
+    ``once``: this process serves no further request.  PEP 3333, "environ Variables"; RFC 3875 section 4.1.
     """
     environ: dict[str, Any] = {
         name.decode("latin-1"): value.decode("latin-1") for name, value in params.items() if name not in NOT_PASSED

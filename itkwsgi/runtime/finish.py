@@ -12,16 +12,42 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 POLL_SECONDS = 0.005
+# The links of /proc/self/task: one for each thread, and the two that every directory has (proc(5)).
+LINKS_OF_ONE_THREAD = 3
 
 
-def forget_parents_exits() -> None:
-    """In a fresh child: drop the callbacks that belong to the pool."""
-    atexit._clear()
-    weakref = sys.modules.get("weakref")
-    if weakref is not None:
-        weakref.finalize._registry.clear()
-        weakref.finalize._registered_with_atexit = False
+class PoolsExits:
+    """What the pool registered to be done at its end, kept away from its children.
+
+    atexit has no way to put callbacks aside, so a child drops its copy of them; weakref's finalizers are put aside
+    once, in the pool, which spares every child the work.
+    """
+
+    def __init__(self) -> None:
+        self.finalizers: dict[Any, Any] = {}
+
+    def put_aside(self) -> None:
+        """In the pool, before it forks."""
+        weakref = sys.modules.get("weakref")
+        if weakref is not None:
+            self.finalizers.update(weakref.finalize._registry)
+            weakref.finalize._registry.clear()
+            weakref.finalize._registered_with_atexit = False
+
+    def forget(self) -> None:
+        """In a fresh child."""
+        atexit._clear()
+
+    def run(self) -> None:
+        """In the pool, at its end.  The finalizers are run by a callback that weakref registered with atexit."""
+        if self.finalizers:
+            sys.modules["weakref"].finalize._registry.update(self.finalizers)
+        atexit._run_exitfuncs()
 
 
 def leave(status: int, grace: float) -> None:
@@ -37,7 +63,7 @@ def leave(status: int, grace: float) -> None:
 def wait_for_threads(grace: float) -> None:
     """Wait until this is the only thread, native ones counted, or the grace is over."""
     deadline = time.monotonic() + grace
-    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < deadline:
+    while os.stat("/proc/self/task").st_nlink > LINKS_OF_ONE_THREAD and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Finds the WSGI callable: ``package.module:callable``, or a file ``x.py`` / ``x.wsgi`` with an optional ``:callable``.
+"""Finds the WSGI callable: ``package.module:callable``, or the path of a file with an optional ``:callable``.
 
 Runs as the site's user, in the pool (preload = "app") or in the child.
 """
@@ -26,19 +26,15 @@ class NoApplication(AppError):
     """The module is there, the callable is not."""
 
 
-def load(app: str, root: str) -> Callable[..., Any]:
+def load(app: str) -> Callable[..., Any]:
     """Import and return the callable.
 
-    ``app`` as in itk.toml; a file is relative to ``root``.  Raises whatever the import raises, or `NoApplication`.
+    ``app`` as the configuration completed it: a file's path has a slash, a module's name has none (both may end in
+    ``.wsgi``).  Raises whatever the import raises, or `NoApplication`.
     """
     target, _, name = app.partition(":")
-    module = load_file(os.path.join(root, target)) if is_file(target) else importlib.import_module(target)
+    module = load_file(target) if "/" in target else importlib.import_module(target)
     return pick(module, name, app)
-
-
-def is_file(target: str) -> bool:
-    """A path rather than a dotted name."""
-    return "/" in target or target.endswith((".py", ".wsgi"))
 
 
 def load_file(path: str) -> ModuleType:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import site
-import socket
+from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, socket
 
 from itkwsgi.linux import by_ctypes
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime import failures
 from itkwsgi.runtime.place import settle
 from itkwsgi.runtime.pool import Pool
+from itkwsgi.runtime.rehearsal import rehearse
 from itkwsgi.wire.control import PoolState
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ def run() -> None:
     with os.fdopen(PLAN_FD, "rb") as file:
         plan = json.load(file)
     site.main()
+    rehearse(ProcessTitle())
     run_pool(plan)
 
 
@@ -41,10 +43,10 @@ def run_pool(plan: dict[str, Any]) -> None:
     title.set(f"itkwsgi: pool {plan['name']}")
     by_ctypes.set_name("itkwsgi-pool")
     by_ctypes.set_subreaper()
-    channel = socket.socket(fileno=CHANNEL_FD)
+    channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, CHANNEL_FD)
     channel.setblocking(False)
-    listener = socket.socket(fileno=LISTENER_FD)
-    external = socket.socket(fileno=EXTERNAL_FD) if plan["external"] else None
+    listener = socket(AF_UNIX, SOCK_STREAM, 0, LISTENER_FD)
+    external = socket(AF_UNIX, SOCK_STREAM, 0, EXTERNAL_FD) if plan["external"] else None
     listener.setblocking(external is None)
     channel.send(PoolState.SWITCHED)
     try:

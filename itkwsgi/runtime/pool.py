@@ -11,19 +11,18 @@ pool ends.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import os
 import signal
-import socket
 import time
+from _socket import SHUT_RD
 
-from itkwsgi.linux import by_ctypes, orphans
+from itkwsgi.linux import orphans
 from itkwsgi.runtime import slots
-from itkwsgi.runtime.child import fork_child
+from itkwsgi.runtime.child import Child, fork_child
 from itkwsgi.runtime.failures import FailedApp, log, log_error, new_id
-from itkwsgi.runtime.finish import flush
+from itkwsgi.runtime.finish import PoolsExits, flush
 from itkwsgi.runtime.loader import load
 from itkwsgi.runtime.spares import SparePolicy
 from itkwsgi.runtime.warm import warm_up
@@ -31,17 +30,22 @@ from itkwsgi.wire.control import PoolState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket as Socket  # noqa: N812 - a type here
     from collections.abc import Callable
     from typing import Any
 
     from itkwsgi.linux.title import ProcessTitle
 
+# As Python has them in a plain script: an exception for INT, an error instead of PIPE and XFSZ.
+KEPT_SIGNALS = frozenset((signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ))
 WATCHED = frozenset((signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM))
 
 # A site whose import failed is tried again by the first request after this.
 BROKEN_SECONDS = 1.0
 # After a failed fork (EAGAIN, ENOMEM): no busy loop.
 FORK_PAUSE_SECONDS = 0.1
+# How often it looks for processes that escaped their process group and outlived their child.
+SCAN_SECONDS = 0.1
 # After this long without a request the pool calls itself idle.
 IDLE_SECONDS = 1.0
 FOREVER = 1e9
@@ -55,9 +59,9 @@ class Pool:
     def __init__(
         self,
         plan: dict[str, Any],
-        listener: socket.socket,
-        channel: socket.socket,
-        external: socket.socket | None,
+        listener: Socket,
+        channel: Socket,
+        external: Socket | None,
         title: ProcessTitle,
     ) -> None:
         self.plan = plan
@@ -65,7 +69,6 @@ class Pool:
         self.channel = channel
         self.external = external
         self.title = title
-        self.backend = by_ctypes
         self.pid = os.getpid()
         self.app: Callable[..., Any] | None = None
         self.broken = False
@@ -77,6 +80,11 @@ class Pool:
         self.active_at = time.monotonic()
         self.said_idle = False
         self.fork_again_at = 0.0
+        self.left_behind = False  # a child ended since the last scan for what it may have left running
+        self.scan_at = 0.0
+        self.exits = PoolsExits()
+        self.child = Child(self)
+        self.idle_title = title.compose(f"itkwsgi: child {plan['name']} (idle)")
 
     # --- from birth to serving
 
@@ -86,6 +94,8 @@ class Pool:
             self.app = self.load_app()
             if not self.broken:
                 warm_up(self.app, self.plan["warmup"], self.plan["name"])
+        self.exits.put_aside()
+        default_signals()
         flush()
         gc.collect()
         gc.freeze()
@@ -93,7 +103,7 @@ class Pool:
     def load_app(self) -> Callable[..., Any]:
         """Import the app; one that cannot be imported becomes a `FailedApp`, its traceback is in the site's log."""
         try:
-            return load(self.plan["app"], self.plan["root"])
+            return load(self.plan["app"])
         except BaseException as error:  # SystemExit at import is the site's failure like any other
             error_id = new_id()
             log_error(f"app = {self.plan['app']!r} could not be imported", error, error_id)
@@ -114,7 +124,7 @@ class Pool:
     def end(self) -> None:
         """What the import began ends here, once: the pool's own atexit callbacks."""
         try:
-            atexit._run_exitfuncs()
+            self.exits.run()
             flush()
         finally:
             os._exit(0)
@@ -130,8 +140,9 @@ class Pool:
             slot = self.slots.take()
             if slot is None:
                 return
+            self.child.slot = slot
             try:
-                self.children[fork_child(self, slot)] = slot
+                self.children[fork_child(self.child)] = slot
             except OSError as error:
                 self.slots.free(slot)
                 self.fork_again_at = now + FORK_PAUSE_SECONDS
@@ -160,6 +171,8 @@ class Pool:
         now = time.monotonic()
         if self.retiring or self.fork_again_at > now:
             return FORK_PAUSE_SECONDS
+        if self.left_behind:
+            return SCAN_SECONDS
         due = self.ends_at()
         if self.policy.target > self.policy.min_spare or not self.said_idle:
             due = min(due, now + IDLE_SECONDS)
@@ -191,15 +204,16 @@ class Pool:
             self.say(PoolState.ACTIVE)
 
     def reap(self) -> None:
-        """Collect ended children, each with its process group, then whatever else they left running."""
-        ended = self.children.pop
-        collected = False
+        """Collect ended children, each with its process group; now and then, whatever else they left running."""
         while (child := next_ended_child()) is not None:
-            collected = True
-            slot = ended(child.si_pid, None)
+            self.left_behind = True
+            slot = self.children.pop(child.si_pid, None)
             if slot is not None:
                 self.child_ended(slot, child)
-        if collected:
+        now = time.monotonic()
+        if self.left_behind and now >= self.scan_at:
+            self.left_behind = False
+            self.scan_at = now + SCAN_SECONDS
             orphans.kill_unknown_children(set(self.children))
 
     def child_ended(self, slot: int, child: os.waitid_result) -> None:
@@ -220,7 +234,7 @@ class Pool:
             return
         self.retiring = True
         self.say(PoolState.LEAVING)
-        self.listener.shutdown(socket.SHUT_RD)
+        self.listener.shutdown(SHUT_RD)
 
     def close_listeners(self) -> None:
         """In a child that has its one connection."""
@@ -232,6 +246,14 @@ class Pool:
         """Tell the supervisor.  When it is gone the zygote ends this pool; nothing to do here."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
             self.channel.send(state)
+
+
+def default_signals() -> None:
+    """A request finds every signal as a plain script does, whatever the import did to them."""
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if handler not in (signal.SIG_DFL, None) and number not in KEPT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def next_ended_child() -> os.waitid_result | None:

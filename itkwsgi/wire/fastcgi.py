@@ -41,6 +41,7 @@ from itkwsgi.wire.records import (
     STDIN,
     STDOUT,
     UNKNOWN_TYPE,
+    VERSION,
     PieceReader,
     ProtocolError,
     decode_pairs,
@@ -89,6 +90,7 @@ __all__ = [
     "StdinEnd",
     "StdoutData",
     "UnknownRecord",
+    "decode_simple_request",
     "encode_end_request",
     "encode_get_values_result",
     "encode_request_head",
@@ -111,6 +113,8 @@ MAX_PARAMS = 256 * 1024  # bytes of a request's PARAMS, lengths included: four t
 _BEGIN = struct.Struct(">HB5x")  # role, flags
 _END = struct.Struct(">IB3x")  # application status, protocol status
 _UNKNOWN = struct.Struct(">B7x")  # type
+_SIMPLE = struct.Struct(">BBHHBxH6xBBHHBx")  # BEGIN_REQUEST, and the header of PARAMS
+_EMPTY_ENDS = struct.Struct(">BBHHBxBBHHBx")  # the ends of PARAMS and STDIN
 
 
 def encode_request_head(
@@ -162,6 +166,26 @@ _HEAD = 0
 _BODY = 1
 _WHOLE = 2
 _ABORTED = 3
+
+
+def decode_simple_request(data: bytes) -> tuple[int, dict[bytes, bytes]] | None:
+    """``(request id, params)`` of what is exactly one whole request without a body, as `encode_request_head` makes it.
+
+    None for anything else, malformed or only longer: that takes a `RequestDecoder`.  Nearly every request is a simple
+    one, and each is the first thing its process does, on memory that is copied for it page by page.
+    Raises `ProtocolError` as the decoder would.
+    """
+    if len(data) < _SIMPLE.size:
+        return None
+    version, kind, request_id, size, padding, role, version2, kind2, id2, size2, padding2 = _SIMPLE.unpack_from(data)
+    end = _SIMPLE.size + size2
+    if (version, kind, size, padding, role) != (VERSION, BEGIN_REQUEST, BODY_SIZE, 0, RESPONDER):
+        return None
+    if (version2, kind2, id2) != (VERSION, PARAMS, request_id) or not size2 or not request_id:
+        return None
+    if data[end + padding2 :] != _EMPTY_ENDS.pack(VERSION, PARAMS, request_id, 0, 0, VERSION, STDIN, request_id, 0, 0):
+        return None
+    return request_id, decode_pairs(data[_SIMPLE.size : end])
 
 
 class RequestDecoder:

@@ -21,6 +21,7 @@ from itkwsgi.errors import Bug
 from itkwsgi.linux import by_ctypes, fds, orphans
 from itkwsgi.linux.switch import drop_ambient
 from itkwsgi.linux.title import ProcessTitle
+from itkwsgi.runtime.rehearsal import rehearse
 from itkwsgi.wire import control
 from itkwsgi.zygote.spawn import PoolOrder, fork_pool
 
@@ -154,6 +155,7 @@ def run() -> None:
     """The zygote's whole life; called by boot.py."""
     title = ProcessTitle()
     settings = read_settings()
+    rehearse(title)
     title.set(f"itkwsgi: zygote {settings['name']}")
     by_ctypes.set_name("itkwsgi-zygote")
     if settings["privileged"]:

@@ -64,6 +64,13 @@ def test_the_servers_user_is_who_sites_are_by_default(pretence) -> None:
     assert ids is not None and (ids.uid, ids.gid, ids.groups) == (1001, 1001, (2000,))
 
 
+def test_a_range_that_holds_the_servers_own_users_is_noted(pretence) -> None:
+    config = pretence.load(LISTEN + "uid_range = [1000, 65531]\nfront_user = 'nginx'\n" + site())
+    assert [pretence.shorten(str(note)) for note in config.notes] == [
+        "itk.toml:3: server.uid_range: holds zygote_user (65531): a zygote that is taken over could become them"
+    ]
+
+
 def test_ranges(pretence) -> None:
     text = LISTEN + "uid_range = [50000, 50999]\ngid_range = [1, 999]\n"
     assert pretence.refusal(text + site()) == [

@@ -82,6 +82,22 @@ def test_a_module_that_could_be_a_file(pretence, one_site, name: str) -> None:
     assert one_site(app='"blog.wsgi:application"').app == f"{pretence.directory}/site/blog.wsgi:application"
 
 
+def test_what_root_may_not_see_is_judged_neither_way(pretence, one_site) -> None:
+    """A home on NFS with root_squash: Django's blog.wsgi stays a module, and the site is not called broken."""
+    real = pretence.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if pretence.shorten(path).startswith("site/"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    pretence.lstat = lstat
+    for app in ("blog.wsgi:application", "blog.wsgi"):
+        vhost = one_site(app=f'"{app}"')
+        assert (vhost.app, vhost.problems) == (app, ())
+    assert one_site().problems == ()
+
+
 def test_nice_is_clamped_with_a_note(pretence) -> None:
     assert notes(pretence, LISTEN + site(nice="99")) == ["itk.toml:8: vhost.nice: 99 is beyond 19: 19 is used"]
     assert notes(pretence, LISTEN + site(nice="-21")) == ["itk.toml:8: vhost.nice: -21 is beyond -20: -20 is used"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from itkwsgi.config.walk import MOST_LINKS, Sight, has_acl, steps, untrusted
+from itkwsgi.config.walk import MOST_LINKS, Sight, exists, has_acl, steps, untrusted
 
 
 class Disk:
@@ -93,6 +93,19 @@ def test_links_are_counted(disk: Disk) -> None:
     assert visited(disk, "/1")[-1] == f"/{MOST_LINKS + 1}!"
     with pytest.raises(OSError, match="symbolic links"):
         list(steps("/0", disk.sight))
+
+
+def test_existence(disk: Disk) -> None:
+    disk.link("/l", "/a/b/f").link("/gone", "/a/none")
+    found = [path for path in ("/", "/a/b/f", "/l", "/gone", "/a/none", "/a/b/f/x") if exists(path, disk.sight)]
+    assert found == ["/", "/a/b/f", "/l"]
+
+
+def test_what_cannot_be_seen_counts_as_nothing() -> None:
+    def squashed(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    assert exists("/nfs/home", Sight(squashed)) is False
 
 
 def test_agrees_with_the_real_disk(tmp_path: Path) -> None:

@@ -326,8 +326,9 @@ class Client:
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self):
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.sock.close()
+        if self.sock.fileno() >= 0:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.sock.close()
 
     def close(self):
         self.sock.close()
@@ -442,7 +443,7 @@ class RunningFront:
 
     def stop(self):
         for client in self.clients:
-            client.close()
+            client.reset()
         wait_until(self.idle, "the end of all requests")
         self.loop.call_soon_threadsafe(self.end.set)
         self.thread.join(PATIENCE)

@@ -308,7 +308,9 @@ def end_without_an_end(connection):
     connection.raw(fastcgi.encode_stdout_end())
 
 
-@pytest.mark.parametrize("behave", [break_off, say_too_much, say_too_little, garbage_after_the_head, end_without_an_end])
+@pytest.mark.parametrize(
+    "behave", [break_off, say_too_much, say_too_little, garbage_after_the_head, end_without_an_end]
+)
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 def test_a_broken_answer_never_looks_whole(front, client, pool, behave, version, patiently):
     pool.behave = behave

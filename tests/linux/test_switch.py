@@ -187,6 +187,41 @@ def test_a_way_back_that_is_open_is_the_end(way, answer, message):
         as_ordinary(lambda: become_ourselves(**{way: answer}))
 
 
+ONE_DOOR = [
+    ("os__setresuid", (0, 0, 0)),
+    ("os__setresuid", (-1, 0, -1)),
+    ("os__setresgid", (0, 0, 0)),
+    ("os__setresgid", (-1, 0, -1)),
+    ("os__setgroups", ([0],)),
+    ("os__setgroups", ([77777],)),
+    ("kernel__capset", (1, 1, 0)),
+    ("kernel__capset", (0, 0, 1)),
+    ("kernel__capset", (1 << kernel.last_capability(), 1 << kernel.last_capability(), 0)),
+    ("kernel__capset", (0, 0, 1 << kernel.last_capability())),
+    ("kernel__ambient_raise", (kernel.last_capability(),)),
+]
+
+
+@pytest.mark.parametrize(("way", "arguments"), ONE_DOOR)
+def test_every_single_door_is_tried(way, arguments):
+    """Each call is refused with all arguments but these."""
+
+    def call(*args):
+        if args != arguments:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def change():
+        before = process_status.read()
+        before.groups = (77777,)  # as if we had come from there
+        identity = current_identity()
+        module = os if way.startswith("os") else kernel
+        setattr(module, way.partition("__")[2], call)
+        switch.try_to_regain(identity, before, privileged=False, keep=frozenset())
+
+    with pytest.raises(SwitchError, match="could be regained"):
+        as_ordinary(change)
+
+
 def test_an_id_that_does_not_exist_here_is_no_way_back():
     """In a user namespace without uid 0, asking for it is EINVAL."""
     refuse = failing(OSError(errno.EINVAL, "no such id"))
@@ -224,6 +259,19 @@ def test_a_user_at_its_process_limit_is_told_so(monkeypatch):
     monkeypatch.setattr(process_status, "read", refuse)
     with pytest.raises(SwitchError, match="RLIMIT_NPROC"):
         switch.become(Identity(5, 5), Untouchable(), privileged=True)
+
+
+@pytest.mark.parametrize("field", ["ambient", "inheritable", "permitted", "effective"])
+def test_drop_ambient_reads_back_what_it_did(monkeypatch, field):
+    def change():
+        status = process_status.read()
+        answers = [process_status.read(), status]
+        setattr(status, field, 7)
+        monkeypatch.setattr(process_status, "read", lambda: answers.pop(0))
+        switch.drop_ambient()
+
+    with pytest.raises(SwitchError, match=f"verify: {field} capabilities: 7 and not 0"):
+        as_ordinary(change)
 
 
 def test_drop_ambient_of_nothing():

@@ -209,6 +209,29 @@ def test_securebits_that_are_not_locked_are_found_by_trying():
         in_child(change)
 
 
+@pytest.mark.parametrize(
+    ("call", "lie", "message"),
+    [
+        ("set_securebits", None, "unlocked securebits could be regained"),
+        ("set_keep_caps", None, "keep_caps could be regained"),
+        ("get_dumpable", 1, "verify: dumpable: 1 and not 0"),
+        ("get_securebits", 0x6F, "verify: securebits: "),
+    ],
+)
+def test_a_lock_that_is_open_is_found(call, lie, message):
+    """In a pool, where nothing of this is set any more: only looked at, and tried."""
+
+    def change():
+        begin("zygote")
+        setattr(kernel, call, lambda *args: lie)
+        calls = Calls(by_ctypes)
+        calls.backend.set_securebits = lambda: None
+        become_site(calls.backend)
+
+    with pytest.raises(SwitchError, match=message):
+        in_child(change)
+
+
 def test_drop_ambient_that_does_not_is_found_out():
     def change(lying):
         switch.become(ZYGOTE, by_ctypes, privileged=True, keep=ZYGOTE_KEEPS)

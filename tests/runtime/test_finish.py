@@ -5,8 +5,9 @@ import os
 import tempfile
 import threading
 import time
+import weakref
 
-from itkwsgi.runtime.finish import forget_parents_exits, leave
+from itkwsgi.runtime.finish import PoolsExits, leave
 
 
 def in_child(function):
@@ -21,26 +22,37 @@ def in_child(function):
 
 
 def test_what_the_pool_registered_is_left_alone(tmp_path):
-    kept = tempfile.TemporaryDirectory(dir=tmp_path)
-
-    def pool_exit():
-        (tmp_path / "pool ran its exit in the child").touch()
-
-    atexit.register(pool_exit)
-
     def child():
-        forget_parents_exits()
+        exits.forget()
         atexit.register((tmp_path / "child").touch)
+        weakref.finalize(exits, (tmp_path / "child finalized").touch)
         leave(0, 1.0)
 
-    try:
+    def pool():
         assert in_child(child) == 0
         assert os.path.isdir(kept.name)
         assert (tmp_path / "child").exists()
-        assert not (tmp_path / "pool ran its exit in the child").exists()
-    finally:
-        atexit.unregister(pool_exit)
-        kept.cleanup()
+        assert (tmp_path / "child finalized").exists()
+        assert not (tmp_path / "pool's own exit").exists()
+        exits.run()  # the control: it does run in the pool, once
+        assert not os.path.isdir(kept.name)
+        assert (tmp_path / "pool's own exit").exists()
+        os._exit(0)
+
+    exits = PoolsExits()
+
+    def start_pool():
+        nonlocal kept
+        atexit._clear()
+        weakref.finalize._registry.clear()
+        weakref.finalize._registered_with_atexit = False
+        kept = tempfile.TemporaryDirectory(dir=tmp_path)
+        atexit.register((tmp_path / "pool's own exit").touch)
+        exits.put_aside()
+        pool()
+
+    kept = None
+    assert in_child(start_pool) == 0
 
 
 def test_threads_of_the_request_get_the_grace(tmp_path):

@@ -1,0 +1,34 @@
+"""How slow a client may be."""
+
+import pytest
+
+from itkwsgi.front.deadlines import SEND_SECONDS, BodyPace, Taking
+
+
+def test_a_body_without_a_rate_only_has_to_go_on():
+    pace = BodyPace(100.0, 20.0, 0)
+    assert pace.deadline(100.0, 0) == 120.0
+    assert pace.deadline(119.0, 1) == 139.0
+
+
+@pytest.mark.parametrize(("size", "deadline"), [(0, 120.0), (1000, 122.0), (20_000, 139.0)])
+def test_a_rate_bounds_the_whole(size, deadline):
+    pace = BodyPace(100.0, 20.0, 500)
+    assert pace.deadline(119.0, size) == deadline
+
+
+def test_a_dripping_body_is_overdue_in_the_end():
+    pace = BodyPace(0.0, 20.0, 500)
+    now = 0.0
+    while now < 1000 and pace.deadline(now, 1) > now:
+        now += 1.0
+    assert now == 21.0
+
+
+def test_a_client_that_takes_something_is_not_stuck():
+    taking = Taking(0.0)
+    taking.written = 1_000_000
+    assert not taking.is_stuck(10.0, 900_000)
+    assert not taking.is_stuck(10.0 + SEND_SECONDS - 1, 900_000)
+    assert taking.is_stuck(10.0 + SEND_SECONDS, 900_000)
+    assert not taking.is_stuck(11.0 + SEND_SECONDS, 899_999)
