@@ -122,8 +122,11 @@ def make_directory_of(path: str) -> None:
 
 
 def site_tmp(places: Places, name: str, uid: int, gid: int, *, privileged: bool) -> str:
-    """The site's own tmp directory, 0700 and its user's; made below a directory that only root can write."""
-    path = os.path.join(places.tmp, name.replace("*", "_"))
+    """The site's own tmp directory, 0700 and its user's; made below a directory that only root can write.
+
+    The uid is in its name: two sites may have one name (on different listeners) and different users.
+    """
+    path = os.path.join(places.tmp, f"{name.replace('*', '_')}-{uid}")
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

@@ -86,12 +86,12 @@ def test_a_sites_tmp_is_its_own(tmp_path):
     made = places.prepare(config(tmp_path), privileged=False)
     path = places.site_tmp(made, "*.a.example", os.getuid(), os.getgid(), privileged=False)
     assert mode(path) == 0o700
-    assert os.path.basename(path) == "_.a.example"
+    assert os.path.basename(path) == f"_.a.example-{os.getuid()}"
     assert places.site_tmp(made, "*.a.example", os.getuid(), os.getgid(), privileged=False) == path
 
 
 def test_a_link_at_the_place_of_a_sites_tmp_is_refused(tmp_path):
     made = places.prepare(config(tmp_path), privileged=False)
-    os.symlink("/etc", f"{made.tmp}/a.example")
+    os.symlink("/etc", f"{made.tmp}/a.example-{os.getuid()}")
     with pytest.raises(OperatorError, match="is not a directory"):
         places.site_tmp(made, "a.example", os.getuid(), os.getgid(), privileged=False)
