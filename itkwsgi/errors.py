@@ -11,7 +11,7 @@ class ItkwsgiError(Exception):
 
 
 class OperatorError(ItkwsgiError):
-    """The operator's: a configuration or a machine that cannot be served.  The message says what, where and what to do."""
+    """The operator's: a configuration or a machine that cannot be served.  Says what, where and what to do."""
 
     exit_code = 1
 

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "supervisor": {"config", "wire", "linux", "errors"},
     "front": {"wire", "linux", "errors"},
     "log": {"wire", "linux", "errors"},
-    "zygote": {"wire", "linux", "errors", "runtime.main"},  # a pool is a fork of it, so the fork needs the way in
+    "zygote": {"wire", "linux", "errors", "runtime.main", "runtime.rehearsal"},  # a pool is a fork of it
     "runtime": {"wire", "linux", "errors"},
     "cli": {"config", "errors"},
 }
@@ -46,7 +46,7 @@ MAY_IMPORT_THIRD_PARTY = {
     "supervisor.__main__": {"prctl"},
     "runtime.warm": {"django", "flask"},  # only where the site has loaded them itself
     "front": {"markupsafe", "prctl", "uvloop", "werkzeug"},
-    "cli": {"click", "rich", "toml"},
+    "cli": {"click", "toml"},
 }
 
 # These run in the sites' own interpreters, from Python 3.9 on.

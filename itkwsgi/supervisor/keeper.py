@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from itkwsgi.config.model import Config, Vhost
     from itkwsgi.supervisor.loglink import LogLink
     from itkwsgi.supervisor.places import Places
-    from itkwsgi.supervisor.pools import Pool, Row
     from itkwsgi.supervisor.roster import Roster
+    from itkwsgi.supervisor.rows import Pool, Row
     from itkwsgi.supervisor.timers import Timers
     from itkwsgi.supervisor.watch import Watch
 

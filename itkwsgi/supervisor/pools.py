@@ -14,94 +14,21 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from itkwsgi.errors import OperatorError
 from itkwsgi.supervisor import sockets
 from itkwsgi.supervisor.restart import Backoff
+from itkwsgi.supervisor.rows import BROKEN, CRASHED, IMPORTING, LEAVING, ORDERED, SERVING, Pool, Ports, Row
 from itkwsgi.wire import control
 from itkwsgi.wire.control import PoolState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from itkwsgi.config.model import Vhost
 
 # An import that used less CPU than this in HANG_SECONDS hangs, and stops counting among those that run.
 HANG_SECONDS = 2.0
 HANG_CPU_SECONDS = 0.01
-
-ORDERED = "ordered"
-IMPORTING = "importing"
-SERVING = "serving"
-BROKEN = "broken"
-LEAVING = "leaving"
-CRASHED = "crashed"
-
-
-class Ports(Protocol):
-    """What the table needs done; the supervisor does it, a test records it."""
-
-    def now(self) -> float: ...
-    def after(self, seconds: float, callback: Callable[[], None]) -> None: ...
-    def can_spawn(self, row: Row) -> bool: ...
-    def spawn(self, pool: Pool, channel: socket.socket) -> bool: ...
-    def order(self, pool: Pool, do: str) -> None: ...
-    def watch_channel(self, pool: Pool) -> None: ...
-    def watch_visitors(self, pool: Pool) -> None: ...
-    def forget(self, sock: socket.socket) -> None: ...
-    def slept(self, pool: Pool) -> None: ...
-    def listen(self, row: Row) -> socket.socket: ...
-    def unlisten(self, row: Row) -> None: ...
-    def tell(self, front: int, kind: int, index: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def cpu_seconds(self, pid: int) -> float: ...
-
-
-class Pool:
-    """One pool process, from the order on."""
-
-    __slots__ = (
-        "channel",
-        "cpu",
-        "hanging",
-        "idle_since",
-        "listener",
-        "pid",
-        "row",
-        "sampled",
-        "serial",
-        "started",
-        "state",
-    )
-
-    def __init__(self, row: Row, serial: int, listener: socket.socket, now: float) -> None:
-        self.row = row
-        self.serial = serial
-        self.listener: socket.socket | None = listener
-        self.channel: socket.socket | None = None
-        self.state = ORDERED
-        self.pid = 0
-        self.started = now
-        self.idle_since: float | None = None
-        self.sampled = now
-        self.cpu = 0.0
-        self.hanging = False
-
-
-class Row:
-    """A configured site.  Asleep it is this and nothing more."""
-
-    __slots__ = ("backoff", "current", "external", "not_before", "queued", "vhost", "waiting")
-
-    def __init__(self, vhost: Vhost) -> None:
-        self.vhost = vhost
-        self.current: Pool | None = None
-        self.external: socket.socket | None = None
-        self.waiting: set[int] = set()  # fronts to be told
-        self.queued = False
-        self.not_before = 0.0
-        self.backoff: Backoff | None = None
 
 
 class PoolTable:
@@ -331,16 +258,17 @@ class PoolTable:
             self.ended(serial, None)
 
     def close_listener(self, pool: Pool) -> None:
-        if pool.listener is not None:
-            self.ports.forget(pool.listener)
-            pool.listener.close()
-            pool.listener = None
+        self.close(pool.listener)
+        pool.listener = None
 
     def close_channel(self, pool: Pool) -> None:
-        if pool.channel is not None:
-            self.ports.forget(pool.channel)
-            pool.channel.close()
-            pool.channel = None
+        self.close(pool.channel)
+        pool.channel = None
+
+    def close(self, sock: socket.socket | None) -> None:
+        if sock is not None:
+            self.ports.forget(sock)
+            sock.close()
 
 
 def how_it_ended(status: int | None) -> str:

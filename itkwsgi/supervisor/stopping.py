@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.linux import orphans
-from itkwsgi.supervisor.pools import CRASHED
+from itkwsgi.supervisor.rows import CRASHED
 from itkwsgi.wire import control
 
 if TYPE_CHECKING:

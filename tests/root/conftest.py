@@ -1,4 +1,4 @@
-"""The real daemon with real users.  Sites are root's files that everybody may read, below a directory everybody may enter."""
+"""The real daemon with real users.  Sites are root's files that everybody may read, where everybody may enter."""
 
 from __future__ import annotations
 

@@ -108,7 +108,8 @@ def test_files_are_made_as_the_user(daemon, sites, place):
     shutil.copy(app, sites / "whoami.py")
     one = daemon(
         "".join(
-            f"[[vhost]]\nname = 'u{uid}.test'\nroot = {str(sites)!r}\napp = 'whoami.py'\nuser = {uid}\n" for uid in USERS
+            f"[[vhost]]\nname = 'u{uid}.test'\nroot = {str(sites)!r}\napp = 'whoami.py'\nuser = {uid}\n"
+            for uid in USERS
         )
     )
     for uid in USERS:
@@ -152,7 +153,7 @@ def as_user(uid, function):
 
 def test_no_other_user_reaches_a_pools_socket(three):
     three.get("u50001.test")
-    sockets = [name for name in os.listdir(three.place / "run" / "pools")]
+    sockets = os.listdir(three.place / "run" / "pools")
     assert sockets
 
     def connect():
@@ -192,7 +193,19 @@ def test_a_failing_switch_serves_nobody(daemon, site, call):
     one = daemon(site("a.test", "user = 50001") + site("b.test", "user = 50002"))
     zygote = one.named("itkwsgi: zygote")[0]
     tracer = subprocess.Popen(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:error=EAGAIN", "-p", str(zygote)]
+        [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"trace={call}",
+            "-e",
+            f"inject={call}:error=EAGAIN",
+            "-p",
+            str(zygote),
+        ]
     )
     try:
         wait_until(lambda: status_of(zygote)["TracerPid"] != "0", 10, "the tracer")
@@ -232,7 +245,9 @@ def test_a_home_of_mode_0700_is_served(daemon, place):
     home = place / "home-50007"
     home.mkdir(mode=0o700)
     (home / "app.py").write_text(
-        "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [open(__file__, 'rb').read(3)]\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [open(__file__, 'rb').read(3)]\n"
     )
     for path in (home, home / "app.py"):
         os.chown(path, 50007, 50007)

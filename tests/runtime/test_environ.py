@@ -2,7 +2,7 @@
 
 import io
 import sys
-from wsgiref.validate import check_environ
+from wsgiref import validate
 
 import pytest
 
@@ -28,7 +28,7 @@ def build(params, **more):
 
 
 def test_is_valid_by_wsgiref():
-    check_environ(build(FRONT))
+    validate.check_environ(build(FRONT))
 
 
 def test_bytes_become_latin_1_text():

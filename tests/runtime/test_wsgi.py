@@ -125,7 +125,7 @@ def test_statuses_without_body(status):
 
 
 def test_head_keeps_the_length_and_drops_the_body():
-    status, fields, body, ended = run(responder([b"abc"], [("Content-Length", "3")]), bodiless=True).answer()
+    _, fields, body, ended = run(responder([b"abc"], [("Content-Length", "3")]), bodiless=True).answer()
     assert (("Content-Length", "3") in fields, body, ended) == (True, b"", True)
 
 

@@ -332,8 +332,6 @@ def test_a_socket_that_cannot_be_made_refuses(table, ports):
     assert "no socket" in ports.notes[0]
 
 
-@pytest.mark.parametrize(
-    ("status", "words"), [(9, "signal 9"), (70 << 8, "status 70"), (None, "zygote")]
-)
+@pytest.mark.parametrize(("status", "words"), [(9, "signal 9"), (70 << 8, "status 70"), (None, "zygote")])
 def test_ends_in_words(status, words):
     assert words in how_it_ended(status)

@@ -1,4 +1,4 @@
-"""The real daemon, for tests: writes an itk.toml, serves it, asks it over real sockets, stops it and looks that nothing is left.
+"""The real daemon, for tests: writes an itk.toml, serves it, asks it over real sockets, stops it, leaves nothing.
 
 Used by tests/system (an ordinary user) and tests/root (real uids).  Everything it makes is below one directory that
 every user may enter.
@@ -130,7 +130,9 @@ class Daemon:
         """One request on a connection of its own."""
         connection = self.connect(timeout)
         try:
-            connection.request(method, path, body=body, headers={"Host": host, "Connection": "close", **(headers or {})})
+            connection.request(
+                method, path, body=body, headers={"Host": host, "Connection": "close", **(headers or {})}
+            )
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
         finally:

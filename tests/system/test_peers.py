@@ -20,7 +20,13 @@ def external(daemon, site, tmp_path):
 
 
 def cgi_fcgi(path, **params):
-    environment = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/hello", "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1", **params}
+    environment = {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "/hello",
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        **params,
+    }
     done = subprocess.run(
         ["cgi-fcgi", "-bind", "-connect", str(path)], env=environment, capture_output=True, timeout=20, check=True
     )
@@ -28,7 +34,7 @@ def cgi_fcgi(path, **params):
 
 
 def test_cgi_fcgi(external):
-    one, path = external
+    _, path = external
     answer = cgi_fcgi(path)
     assert answer.startswith(b"Status: 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\nhello\n")
@@ -46,7 +52,7 @@ def test_the_socket_wakes_a_sleeping_pool_and_the_front_shares_it(external):
 
 
 def test_no_parameter_is_believed(external):
-    one, path = external
+    _, path = external
     answer = cgi_fcgi(path, SCRIPT_NAME="/facts", PHP_ADMIN_VALUE="open_basedir=/", HTTP_PROXY="http://evil")
     environ = json.loads(answer.partition(b"\r\n\r\n")[2])["environ"]
     assert "PHP_ADMIN_VALUE" not in environ
@@ -61,7 +67,7 @@ def test_the_socket_is_gone_after_a_stop(external):
 
 @pytest.fixture
 def nginx(external, tmp_path):
-    one, path = external
+    _, path = external
     port = free_port()
     place = tmp_path / "nginx"
     place.mkdir()
@@ -92,7 +98,11 @@ def test_nginx(nginx):
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["QUERY_STRING"]) == ("", "/facts", "a=b")
     body = os.urandom(300_000)  # not echoed: nginx stops sending the body once an answer has begun
     done = subprocess.run(
-        ["curl", "-sS", "--data-binary", "@-", f"{nginx}/count"], input=body, capture_output=True, check=True, timeout=20
+        ["curl", "-sS", "--data-binary", "@-", f"{nginx}/count"],
+        input=body,
+        capture_output=True,
+        check=True,
+        timeout=20,
     )
     assert done.stdout == b"300000 300000\n"
     assert curl("-o", "/dev/null", "-w", "%{http_code}", f"{nginx}/raise") == b"500"
@@ -141,11 +151,11 @@ def test_an_environment_preloads_for_all_its_sites(daemon, sites, venv):
     one = daemon(
         f"[environment.shared]\nvenv = {str(venv)!r}\npreload = ['only_here', 'not_there']\n"
         f"[[vhost]]\nname = 'a.test'\nroot = {str(sites)!r}\napp = 'probe.py'\nenvironment = 'shared'\n"
-        f"[[vhost]]\nname = 'none.test'\nroot = {str(sites)!r}\napp = 'probe.py'\nenvironment = 'shared'\npreload = 'none'\n"
+        f"[[vhost]]\nname = 'none.test'\nroot = {str(sites)!r}\napp = 'probe.py'\n"
+        "environment = 'shared'\npreload = 'none'\n"
     )
     assert "only_here" in json.loads(one.get("a.test", "/facts").body)["modules"]
     found = json.loads(one.get("none.test", "/facts").body)
     assert "only_here" not in found["modules"]
     assert found["executable"] == f"{venv}/bin/python"
     wait_until(lambda: "preload of not_there failed" in one.error_log(), what="the note")
-

@@ -33,11 +33,13 @@ def test_an_idle_pool_ends_and_wakes_again(daemon, site):
 
 def test_many_first_requests_cause_one_import(daemon, sites):
     (sites / "slowimport.py").write_text(
-        "import os, time\nopen(os.environ['IMPORTS'], 'a').write('imported\\n')\ntime.sleep(0.5)\nfrom probe import application\n"
+        "import os, time\nopen(os.environ['IMPORTS'], 'a').write('imported\\n')\ntime.sleep(0.5)\n"
+        "from probe import application\n"
     )
     imports = sites / f"imports-{time.monotonic_ns()}"
     one = daemon(
-        f"[[vhost]]\nname = 'a.test'\nroot = {str(sites)!r}\napp = 'slowimport.py'\nenv = {{ IMPORTS = {str(imports)!r} }}\n"
+        f"[[vhost]]\nname = 'a.test'\nroot = {str(sites)!r}\napp = 'slowimport.py'\n"
+        f"env = {{ IMPORTS = {str(imports)!r} }}\n"
     )
     answers = in_parallel(20, lambda: one.get("a.test").status)
     assert answers == [200] * 20
@@ -89,7 +91,9 @@ def test_a_mended_import_error_is_gone_after_a_moment(daemon, site, sites):
     wait_until(lambda: one.get("b.test").status == 200, 5, "the mended site")
 
 
-@pytest.mark.parametrize("source", ["raise SystemExit(3)", "import os; os._exit(0)", "import os; os.kill(os.getpid(), 11)"])
+@pytest.mark.parametrize(
+    "source", ["raise SystemExit(3)", "import os; os._exit(0)", "import os; os.kill(os.getpid(), 11)"]
+)
 def test_whatever_ends_an_import_ends_only_that(daemon, site, sites, source):
     (sites / "ends.py").write_text(source + "\n")
     one = daemon(site() + site("b.test", "ends.py"))

@@ -105,9 +105,7 @@ def test_pipelined_requests_are_answered_in_order(probe):
         for n in range(10)
     )
     answers = probe.raw(data.encode())
-    assert re.findall(r"^(\S+) (\d+)$", answers.decode(), re.M) == [
-        (str(n), str(n)) for n in range(10)
-    ]
+    assert re.findall(r"^(\S+) (\d+)$", answers.decode(), re.M) == [(str(n), str(n)) for n in range(10)]
 
 
 def test_head(probe):
@@ -190,4 +188,3 @@ def test_a_half_closed_client_gets_its_answer(probe):
         sock.sendall(b"GET /slow?0.3 HTTP/1.1\r\nHost: a.test\r\n\r\n")
         sock.shutdown(socket.SHUT_WR)
         assert read_all(sock).endswith(b"slow\n")
-

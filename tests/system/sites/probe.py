@@ -4,9 +4,10 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 IMPORTED_BY = os.getpid()
-REQUESTS = []
+REQUESTS: list[int] = []
 
 
 def application(environ, start_response):
@@ -40,12 +41,16 @@ def do_facts(environ, start_response):
         "groups": os.getgroups(),
         "cwd": os.getcwd(),
         "env": dict(os.environ),
-        "fds": {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")},
+        "fds": {
+            fd: os.readlink(f"/proc/self/fd/{fd}")
+            for fd in os.listdir("/proc/self/fd")
+            if os.path.exists(f"/proc/self/fd/{fd}")
+        },
         "path": sys.path,
         "executable": sys.executable,
         "modules": sorted(name for name in sys.modules if "." not in name),
         "environ": {key: value for key, value in environ.items() if isinstance(value, (str, int, bool))},
-        "status": open("/proc/self/status").read(),
+        "status": Path("/proc/self/status").read_text(),
     }
     return text(start_response, json.dumps(facts))
 
