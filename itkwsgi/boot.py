@@ -11,28 +11,23 @@ Runs in any interpreter from 3.9 on.  The padding argument is room for the proce
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-import types
+from importlib import _bootstrap, machinery
 
 
 def make_package_importable() -> None:
     """Put ``itkwsgi`` into sys.modules as a package found beside this file."""
     here = os.path.dirname(os.path.abspath(__file__))
-    spec = importlib.util.spec_from_file_location(
-        "itkwsgi", os.path.join(here, "__init__.py"), submodule_search_locations=[here]
-    )
-    if spec is None or spec.loader is None:
+    spec = machinery.PathFinder.find_spec("itkwsgi", [os.path.dirname(here)])
+    if spec is None:
         raise SystemExit(f"itkwsgi: {here} is not the package")
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["itkwsgi"] = package
-    spec.loader.exec_module(package)
+    _bootstrap._load(spec)  # type: ignore[attr-defined]
 
 
 def inert_main() -> None:
     """Replace ``__main__``: multiprocessing in a site must not run this file again."""
-    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.modules["__main__"] = type(sys)("__main__")
     sys.argv = [""]
 
 

@@ -1,20 +1,26 @@
 """What all tests share: which folder needs what, and hypothesis' manners.
 
 A test's mark follows from its folder, so that none can be forgotten: tests/root needs root, tests/system an ordinary
-user (script/test becomes one), tests/browser a Chromium.
+user (script/test becomes one), tests/browser a Chromium, tests/third_party applications that script/test installs.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
-MARKED_FOLDERS = ("root", "system", "browser")
+MARKED_FOLDERS = ("root", "system", "browser", "third_party")
+# What the tests of a folder cannot do without.
+NEEDED_FILES = (
+    ("browser", Path("/usr/bin/chromium")),
+    ("browser", Path("/usr/bin/chromedriver")),
+    ("browser", TESTS.parent / "var/sites/bin/python"),
+    ("third_party", TESTS.parent / "var/third/bin/python"),
+)
 
 # Two cores and several processes: how long an example takes says nothing.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -38,8 +44,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs root, to switch users")
     if item.get_closest_marker("system") and is_root:
         pytest.skip("needs an ordinary user; script/test becomes one for these")
-    if item.get_closest_marker("browser") and not shutil.which("chromium"):
-        pytest.skip("needs chromium and chromium-driver")
+    for marker, path in NEEDED_FILES:
+        if item.get_closest_marker(marker) and not path.exists():
+            pytest.skip(f"needs {path}, which script/test installs")
 
 
 @pytest.fixture

@@ -107,9 +107,12 @@ class Body:
             rest = rest[os.write(self._fd, rest) :]
 
     def read(self, offset: int, size: int) -> bytes:
-        """Bytes from that offset on, at most ``size``; b"" at the end.  Raises OSError."""
+        """Bytes from that offset on, at most ``size``; b"" at the end only.  Raises OSError."""
         if self._fd is not None:
-            return os.pread(self._fd, size, offset)
+            data = os.pread(self._fd, size, offset)
+            if not data and offset < self.size:
+                raise OSError(errno.EIO, "the file is shorter than what was written")
+            return data
         return bytes(self._memory[offset : offset + size])
 
     def close(self) -> None:

@@ -131,13 +131,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if state is CLOSING:
             return
-        try:
-            if state is HEAD and self._parser.idle:
-                self._begin_head(data)
-            self._parser.feed(data)
-        except ClientError as error:
-            self._refuse(error)
-            return
+        if state is HEAD and self._parser.idle:
+            self._begin_head(data)
+        self._parser.feed(data)
         if state is BODY and self._pace is not None:
             self.deadline = self._pace.deadline(self.front.now(), len(data))
         self._advance()

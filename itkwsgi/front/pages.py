@@ -3,6 +3,9 @@
 Everything that comes from a request or a configuration goes through markupsafe, and the charset is said (a page whose
 charset is guessed can be made to run script).  A page that concerns a site bears an id: what went wrong stands under it
 in the log, never on the page.
+
+A failure that a site's own process notices gets the same page (runtime/failures.py).  It is written out there once more,
+since roles import nothing of each other; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,14 +29,16 @@ PAGE = Markup("""<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{status} {name}</title>
 <style>
-body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:15vh auto 0;padding:0 1.2em;overflow-wrap:anywhere;
-color:#222;background:#fff}}
-h1{{font-size:1.4em;margin:0 0 .4em}}
-code{{font-size:.95em}}
-address{{margin-top:2em;font-size:.85em;font-style:normal;color:#666}}
-@media (prefers-color-scheme:dark){{body{{color:#ddd;background:#181818}}address{{color:#999}}}}
+body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:0 auto;padding:14vh 1.5em 3em;overflow-wrap:anywhere;
+color:#23262b;background:#f7f6f3}}
+h1{{font-size:1.6em;line-height:1.25;letter-spacing:-.01em;margin:0 0 .6em}}
+h1 span{{display:block;font-size:1rem;letter-spacing:.05em;margin-bottom:.3em}}
+p{{margin:0 0 .6em}}
+h1 span,address{{color:#63686f}}
+address{{margin-top:2em;font-size:.875em;font-style:normal}}
+@media (prefers-color-scheme:dark){{body{{color:#e8e6e1;background:#17191c}}h1 span,address{{color:#9aa0a8}}}}
 </style>
-<h1>{name}</h1>
+<h1><span>{status}</span> {name}</h1>
 <p>{text}</p>
 {more}</html>
 """)

@@ -161,7 +161,7 @@ class Exchange:
         try:
             if events & ~WRITE:
                 self._receive(events)
-            if events & WRITE and self._sock is not None:
+            if events & self._watched & WRITE and self._sock is not None:
                 self._send_more(self._sock)
         except AppError as error:
             self._fail(Refusal(error.status, str(error)))
@@ -171,20 +171,29 @@ class Exchange:
     # --- sending
 
     def _send_first(self, sock: socket.socket) -> None:
-        first = self._request + (NO_BODY if self._body is None else self._next_piece(self._body))
-        self._outgoing = memoryview(first)
         self._watch(READ)
-        self._send(sock)
+        if self._load(self._request):
+            self._send(sock)
+
+    def _load(self, start: bytes = b"") -> bool:
+        """Put the next piece of the body where it is sent from, behind these bytes; False when that failed."""
+        try:
+            piece = NO_BODY if self._body is None else self._next_piece(self._body)
+        except OSError as error:
+            self._fail(Refusal(500, f"the spooled body cannot be read: {error.strerror}"))
+            return False
+        self._outgoing = memoryview(start + piece)
+        return True
 
     def _next_piece(self, body: Body) -> bytes:
         """The next records of the body; with the last of it, its end."""
         data = body.read(self._body_at, BODY_PIECE)
         self._body_at += len(data)
-        piece = fastcgi.encode_stdin(data) if data else b""
-        if self._body_at >= body.size:
-            piece += fastcgi.encode_stdin(b"")
-            self._body = None
-        return piece
+        piece = fastcgi.encode_stdin(data)
+        if self._body_at < body.size:
+            return piece
+        self._body = None
+        return piece + NO_BODY
 
     def _send(self, sock: socket.socket) -> None:
         """One send; the rest when there is room."""
@@ -202,13 +211,8 @@ class Exchange:
             self._watch(self._watched | WRITE)
 
     def _send_more(self, sock: socket.socket) -> None:
-        if not self._outgoing and self._body is not None:
-            try:
-                self._outgoing = memoryview(self._next_piece(self._body))
-            except OSError as error:
-                self._fail(Refusal(500, f"the spooled body cannot be read: {error.strerror}"))
-                return
-        self._send(sock)
+        if self._outgoing or self._load():
+            self._send(sock)
 
     def _stop_sending(self) -> None:
         self._outgoing = memoryview(b"")

@@ -11,8 +11,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import struct
+from _socket import (
+    CMSG_LEN,
+    MSG_CMSG_CLOEXEC,
+    MSG_CTRUNC,
+    MSG_NOSIGNAL,
+    MSG_TRUNC,
+    SCM_RIGHTS,
+    SOL_SOCKET,
+    socket,
+)
 
 from itkwsgi.errors import Bug
 from itkwsgi.linux import kernel
@@ -90,7 +99,7 @@ def arrange(mapping: Mapping[int, int]) -> None:
             os.close(copy)
 
 
-def send_message(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
+def send_message(sock: socket, data: bytes, fds: Sequence[int] = ()) -> None:
     """Send one message with descriptors (unix(7), SCM_RIGHTS); the socket is best a SOCK_SEQPACKET.
 
     Raises `ValueError` for no data or too many descriptors, `MessageError` when only a part was sent (a stream socket),
@@ -98,30 +107,30 @@ def send_message(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> N
     """
     if not data or len(fds) > MOST_PER_MESSAGE:
         raise ValueError(f"a message of {len(data)} bytes with {len(fds)} descriptors")
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
-    sent = sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+    rights = [(SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
+    sent = sock.sendmsg([data], rights, MSG_NOSIGNAL)
     if sent != len(data):
         raise MessageError(f"{sent} of {len(data)} bytes were sent")
 
 
-def receive_message(sock: socket.socket, max_bytes: int, max_fds: int = 0) -> tuple[bytes, list[int]]:
+def receive_message(sock: socket, max_bytes: int, max_fds: int = 0) -> tuple[bytes, list[int]]:
     """Receive one message and its descriptors, close-on-exec.  ``(b"", [])`` is the end of the connection.
 
     Raises `MessageError` when it has more bytes or descriptors than this, or carries anything else; `OSError` as
     recvmsg(2).  The caller owns the descriptors it is given.
     """
     # CMSG_LEN and not CMSG_SPACE: the latter's padding is room for one descriptor more.
-    room = socket.CMSG_LEN(max_fds * _INT.size) if max_fds else 0
-    data, ancillary, flags, _ = sock.recvmsg(max_bytes, room, socket.MSG_CMSG_CLOEXEC)
+    room = CMSG_LEN(max_fds * _INT.size) if max_fds else 0
+    data, ancillary, flags, _ = sock.recvmsg(max_bytes, room, MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     strange = False
     for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
             whole = len(content) - len(content) % _INT.size
             fds.extend(fd for (fd,) in _INT.iter_unpack(content[:whole]))
         else:
             strange = True
-    cut = flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+    cut = flags & (MSG_TRUNC | MSG_CTRUNC)
     if cut or strange or len(fds) > max_fds or (fds and not data):
         for fd in fds:
             os.close(fd)

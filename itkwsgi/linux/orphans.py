@@ -8,8 +8,8 @@ Sources: PR_SET_CHILD_SUBREAPER in prctl(2), waitpid(2).  The caller is the only
 
 from __future__ import annotations
 
+import _signal
 import os
-import signal
 import time
 
 from itkwsgi.linux import process_status
@@ -55,7 +55,7 @@ def _kill(pid: int) -> bool:
     if _reaped(pid):
         return False
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, _signal.SIGKILL)
     except PermissionError:
         return True  # an ordinary user's child that runs a setuid program: it stays on the list
     except ProcessLookupError:

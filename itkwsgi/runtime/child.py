@@ -13,10 +13,9 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import struct
 import sys
-from _signal import SIG_SETMASK, pthread_sigmask
+from _signal import SIG_SETMASK, SIGUSR1, pthread_sigmask
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 
 from itkwsgi.runtime import failures, slots
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from itkwsgi.runtime.pool import Pool
 
 PEER_CREDENTIALS = struct.Struct("3i")
-WAKE_POOL = int(signal.SIGUSR1)
 
 
 class QueueDrained(Exception):
@@ -99,7 +97,7 @@ class Child:
     def tell(self, state: int) -> None:
         """Mark the slot and wake the pool."""
         self.pool.slots.mark(self.slot, state)
-        os.kill(self.pool.pid, WAKE_POOL)
+        os.kill(self.pool.pid, SIGUSR1)
 
     def accept(self) -> socket:
         """Wait for a connection that may be served; raises `QueueDrained` at the end of a retired listener."""

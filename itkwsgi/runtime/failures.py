@@ -1,14 +1,14 @@
 """What the visitor and the site's owner are told when the site failed: a plain page with an id, the cause under it in
 the log.
 
-The page never says what went wrong: that is for the log, which is the owner's.
+The page never says what went wrong: that is for the log, which is the owner's.  It is the front's page of that status
+(front/pages.py), less the server's own line.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +20,19 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>500 Internal Server Error</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:15vh auto 0;padding:0 1.2em}}
-h1{{font-size:1.4em;margin:0 0 .4em}}code{{font-size:.95em}}</style>
-<h1>Internal Server Error</h1>
-<p>This site could not answer. Its owner finds the cause in the site&rsquo;s log under <code>{id}</code>.</p>
+<style>
+body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:0 auto;padding:14vh 1.5em 3em;overflow-wrap:anywhere;
+color:#23262b;background:#f7f6f3}}
+h1{{font-size:1.6em;line-height:1.25;letter-spacing:-.01em;margin:0 0 .6em}}
+h1 span{{display:block;font-size:1rem;letter-spacing:.05em;margin-bottom:.3em}}
+p{{margin:0 0 .6em}}
+h1 span,address{{color:#63686f}}
+address{{margin-top:2em;font-size:.875em;font-style:normal}}
+@media (prefers-color-scheme:dark){{body{{color:#e8e6e1;background:#17191c}}h1 span,address{{color:#9aa0a8}}}}
+</style>
+<h1><span>500</span> Internal Server Error</h1>
+<p>This site could not answer.</p>
+<p>Whoever runs this site finds the cause in the log under <code>{id}</code>.</p>
 </html>
 """
 
@@ -44,6 +53,8 @@ def log(text: str) -> None:
 
 def log_error(what: str, error: BaseException, error_id: str) -> None:
     """A traceback into the site's log, headed by what failed and the id on the visitor's page."""
+    import traceback  # only here: few processes need it, and all would carry it
+
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     log(f"{what} [{error_id}]\n{''.join(lines)}")
 

@@ -6,8 +6,6 @@ Runs as the site's user, in the pool (preload = "app") or in the child.
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
-import importlib.util
 import os
 import sys
 
@@ -39,6 +37,9 @@ def load(app: str) -> Callable[..., Any]:
 
 def load_file(path: str) -> ModuleType:
     """Import a file under its stem, as if its directory were on the path; any ending will do."""
+    import importlib.machinery
+    import importlib.util
+
     name = os.path.splitext(os.path.basename(path))[0]
     loader = importlib.machinery.SourceFileLoader(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)

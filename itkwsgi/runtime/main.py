@@ -5,9 +5,7 @@ Both come here already as the site's user, with the listener, the channel and th
 
 from __future__ import annotations
 
-import json
 import os
-import site
 from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, socket
 
 from itkwsgi.linux import by_ctypes
@@ -16,7 +14,8 @@ from itkwsgi.runtime import failures
 from itkwsgi.runtime.place import settle
 from itkwsgi.runtime.pool import Pool
 from itkwsgi.runtime.rehearsal import rehearse
-from itkwsgi.wire.control import PoolState
+from itkwsgi.wire import orders
+from itkwsgi.wire.orders import PoolState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +30,9 @@ PLAN_FD = 6
 def run() -> None:
     """In the site's own interpreter: read the plan, be the pool.  Its site-packages are read as the site's user."""
     with os.fdopen(PLAN_FD, "rb") as file:
-        plan = json.load(file)
+        plan = orders.decode(file.read())
+    import site
+
     site.main()
     rehearse(ProcessTitle())
     run_pool(plan)

@@ -11,10 +11,9 @@ pool ends.
 
 from __future__ import annotations
 
-import contextlib
+import _signal
 import gc
 import os
-import signal
 import time
 from _socket import SHUT_RD
 
@@ -26,7 +25,7 @@ from itkwsgi.runtime.finish import PoolsExits, flush
 from itkwsgi.runtime.loader import load
 from itkwsgi.runtime.spares import SparePolicy
 from itkwsgi.runtime.warm import warm_up
-from itkwsgi.wire.control import PoolState
+from itkwsgi.wire.orders import PoolState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from itkwsgi.linux.title import ProcessTitle
 
 # As Python has them in a plain script: an exception for INT, an error instead of PIPE and XFSZ.
-KEPT_SIGNALS = frozenset((signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ))
-WATCHED = frozenset((signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM))
+KEPT_SIGNALS = frozenset((_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ))
+WATCHED = frozenset((_signal.SIGCHLD, _signal.SIGUSR1, _signal.SIGTERM))
 
 # A site whose import failed is tried again by the first request after this.
 BROKEN_SECONDS = 1.0
@@ -112,7 +111,7 @@ class Pool:
 
     def run(self) -> None:
         """Serve until retired and empty; never returns."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, WATCHED)
         self.prepare()
         self.active_at = time.monotonic()
         self.say(PoolState.BROKEN if self.broken else PoolState.SERVING)
@@ -160,8 +159,8 @@ class Pool:
 
     def wait(self) -> None:
         """Sleep until a signal or the next deadline, then look at everything."""
-        received = signal.sigtimedwait(WATCHED, self.seconds_to_wait())
-        if received is not None and received.si_signo == signal.SIGTERM:
+        received = _signal.sigtimedwait(WATCHED, self.seconds_to_wait())
+        if received is not None and received.si_signo == _signal.SIGTERM:
             self.retire()
         self.reap()
         self.note_activity()
@@ -225,7 +224,7 @@ class Pool:
             self.drained = True
             self.retire()
         if child.si_code != os.CLD_EXITED:
-            name = signal.Signals(child.si_status).name
+            name = signal_name(child.si_status)
             log(f"child {child.si_pid} was ended by {name}")
 
     def retire(self) -> None:
@@ -244,16 +243,24 @@ class Pool:
 
     def say(self, state: bytes) -> None:
         """Tell the supervisor.  When it is gone the zygote ends this pool; nothing to do here."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+        try:
             self.channel.send(state)
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError):
+            return
 
 
 def default_signals() -> None:
     """A request finds every signal as a plain script does, whatever the import did to them."""
-    for number in signal.valid_signals():
-        handler = signal.getsignal(number)
-        if handler not in (signal.SIG_DFL, None) and number not in KEPT_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+    for number in _signal.valid_signals():
+        if number not in KEPT_SIGNALS and _signal.getsignal(number) not in (_signal.SIG_DFL, None):
+            _signal.signal(number, _signal.SIG_DFL)
+
+
+def signal_name(number: int) -> str:
+    """SIGSEGV and the like."""
+    import signal  # only here: its enums would be copied into every child
+
+    return signal.Signals(number).name
 
 
 def next_ended_child() -> os.waitid_result | None:
@@ -264,7 +271,14 @@ def next_ended_child() -> os.waitid_result | None:
         return None
     if child is None:
         return None
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.si_pid, signal.SIGKILL)
+    kill_group(child.si_pid)
     os.waitpid(child.si_pid, 0)
     return child
+
+
+def kill_group(pid: int) -> None:
+    """Kill what is left of a child's process group; none, or only what changed its user, is no error."""
+    try:
+        os.killpg(pid, _signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

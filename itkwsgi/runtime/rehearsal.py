@@ -6,9 +6,13 @@ and again, each time on pages copied for it.  Done once in the zygote, every poo
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_STREAM, socketpair
+import _signal
+import os
+from _socket import AF_UNIX, SOCK_STREAM, socket, socketpair
 
 from itkwsgi.runtime.child import Child
+from itkwsgi.runtime.finish import flush, wait_for_threads
+from itkwsgi.runtime.slots import Slots
 from itkwsgi.wire import fastcgi
 
 TYPE_CHECKING = False
@@ -31,6 +35,16 @@ PARAMS = (
 )
 
 
+class Listener:
+    """Stands in for a listener: nothing is bound here that somebody could connect to."""
+
+    def __init__(self) -> None:
+        self.visitors: list[int] = []
+
+    def _accept(self) -> tuple[int, str]:
+        return self.visitors.pop(), ""
+
+
 class Stage:
     """What a child sees of its pool."""
 
@@ -38,8 +52,11 @@ class Stage:
 
     def __init__(self, title: ProcessTitle) -> None:
         self.title = title
-        self.plan = {"name": "rehearsal", "mount": "", "requests_per_child": 1, "peer_uid": 0}
+        self.plan = {"name": "rehearsal", "mount": "", "requests_per_child": 1, "peer_uid": os.getuid()}
         self.app: Callable[..., Any] = do_nothing
+        self.pid = os.getpid()
+        self.slots = Slots(1)
+        self.listener = Listener()
 
 
 def do_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -49,13 +66,33 @@ def do_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> l
 
 
 def rehearse(title: ProcessTitle) -> None:
-    """Serve requests over a pair of sockets.  Leaves some other title: the caller sets its own afterwards."""
-    child = Child(Stage(title))  # type: ignore[arg-type]
+    """Serve requests over pairs of sockets.  Leaves some other title: the caller sets its own afterwards."""
+    stage = Stage(title)
+    child = Child(stage)  # type: ignore[arg-type]
     request = fastcgi.encode_request_head(PARAMS) + fastcgi.encode_stdin(b"")
-    for _ in range(TIMES):
-        ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-        ours.sendall(request)
-        child.is_front(theirs)
-        child.serve(theirs)
-        ours.close()
-        theirs.close()
+    before = _signal.signal(_signal.SIGUSR1, _signal.SIG_IGN)  # which a child sends to its pool
+    try:
+        for _ in range(TIMES):
+            ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+            ours.sendall(request)
+            stage.listener.visitors.append(theirs.detach())
+            sock = child.accept()
+            child.serve(sock)
+            wait_for_threads(0.0)
+            flush()
+            ours.close()
+            sock.close()
+        resolve_symbols()
+    finally:
+        _signal.signal(_signal.SIGUSR1, before)
+
+
+def resolve_symbols() -> None:
+    """Call once what only a child calls: the dynamic linker looks each function up at its first call."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+    unbound = socket(AF_UNIX, SOCK_STREAM)
+    unbound.setblocking(False)
+    try:
+        unbound._accept()  # type: ignore[attr-defined]
+    except OSError:
+        unbound.close()  # it listens to nobody

@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from itkwsgi.linux import fds
-from itkwsgi.wire.control import encode_order
+from itkwsgi.wire.control import encode_log_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class LogLink:
         if self.channel is None:
             return
         try:
-            fds.send_message(self.channel, encode_order(order), descriptors)
+            fds.send_message(self.channel, encode_log_order(order), descriptors)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError):
             self.channel.close()
             self.channel = None

@@ -6,6 +6,7 @@ starts; none of them ever runs as root.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from itkwsgi.linux.identity import Identity
 from itkwsgi.linux.launch import RoleSpec, launch
 from itkwsgi.supervisor.keeper import Keeper
 from itkwsgi.supervisor.plan import ZygotePlan, front_settings
-from itkwsgi.wire import control
+from itkwsgi.wire import control, orders
 
 if TYPE_CHECKING:
     from itkwsgi.config.model import Config, Ids
@@ -68,7 +69,7 @@ class Launcher:
         places = {first + at: sock.fileno() for at, sock in enumerate(self.listeners)}
         access_place = first + len(self.listeners)
         settings = front_settings(self.config, Keeper.generation, first, access_place, self.places.bodies)
-        memory = fds.memfd_with(encode(settings), "settings")
+        memory = fds.memfd_with(json.dumps(settings).encode(), "settings")
         places.update({1: notes, 2: notes, control.SETTINGS_FD: memory, access_place: access})
         try:
             return self.start(
@@ -92,7 +93,7 @@ class Launcher:
             "packages": True,
             "privileged": self.privileged,
         }
-        memory = fds.memfd_with(encode(settings), "settings")
+        memory = fds.memfd_with(orders.encode(settings), "settings")
         argv = [plan.python, "-I", "-S", os.path.join(PACKAGE, "boot.py"), "zygote"]
         places = {1: notes, 2: notes, control.SETTINGS_FD: memory}
         try:
@@ -141,10 +142,3 @@ class Launcher:
             os.close(null)
         ours.setblocking(False)
         return Role(kind, key, pid, ours)
-
-
-def encode(settings: dict[str, object]) -> bytes:
-    """Settings for a memory file."""
-    import json
-
-    return json.dumps(settings, separators=(",", ":")).encode()

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from itkwsgi.linux import fds
-from itkwsgi.wire import control
+from itkwsgi.wire import control, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class Roster:
     def tell_zygote(self, role: Role, order: dict[str, object], descriptors: Sequence[int] = ()) -> bool:
         """One order to a zygote; False when it did not take it."""
         try:
-            fds.send_message(role.channel, control.encode_order(order), descriptors)
+            fds.send_message(role.channel, orders.encode(order), descriptors)
         except OSError as error:
             self.end(role, f"takes no orders ({error.strerror})")
             return False

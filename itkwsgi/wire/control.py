@@ -7,8 +7,8 @@ Root reads from three kinds of peers, and each may say only what its table lists
 * a zygote (unprivileged, but no site's code runs in it): fixed-size notices about the pools it forked.
 * a pool (a site's code): single bytes of `PoolState`; whatever it says counts for that site alone.
 
-What root says to zygotes and pools is JSON written by root, so the reader may trust it; size caps guard against our own
-mistakes.  Names carry the direction: ``FRONT_*`` from a front, ``TO_FRONT_*`` to it, and so on.
+Names carry the direction: ``FRONT_*`` from a front, ``TO_FRONT_*`` to it.  What zygotes and pools need of this stands
+in `wire.orders`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,60 @@ import struct
 from collections import namedtuple
 
 from itkwsgi.errors import Bug
+from itkwsgi.wire.orders import (
+    CONTROL_FD,
+    EXITED,
+    KILL,
+    MAGIC,
+    MAX_ORDER,
+    NOT_SPAWNED,
+    NOTICE,
+    SETTINGS_FD,
+    SPAWN,
+    SPAWNED,
+    TERMINATE,
+    ZYGOTE_MAY_SAY,
+    ZYGOTE_READY,
+    PoolState,
+    pack_notice,
+)
 
-CONTROL_FD = 3
-SETTINGS_FD = 4
+__all__ = [
+    "AWAKE",
+    "CONTROL_FD",
+    "END",
+    "EXITED",
+    "FIRST_LISTENER_FD",
+    "FRONT_MAY_HEAR",
+    "FRONT_MAY_SAY",
+    "FRONT_MESSAGE_SIZE",
+    "KILL",
+    "LATER",
+    "MAGIC",
+    "MAX_ORDER",
+    "NOTICE_SIZE",
+    "NOT_SPAWNED",
+    "READY",
+    "REFUSED",
+    "SETTINGS_FD",
+    "SPAWN",
+    "SPAWNED",
+    "STOP",
+    "TERMINATE",
+    "WAKE",
+    "ZYGOTE_MAY_SAY",
+    "ZYGOTE_READY",
+    "FrontMessage",
+    "PoolState",
+    "ZygoteNotice",
+    "encode_log_order",
+    "pack",
+    "pack_notice",
+    "unpack",
+    "unpack_notice",
+]
+
 FIRST_LISTENER_FD = 5
-
-MAGIC = b"ITK1"
 
 _FRONT = struct.Struct("<4sBxxxIQ")
 FRONT_MESSAGE_SIZE = _FRONT.size
@@ -35,13 +83,15 @@ READY = 3  # accepting connections
 # supervisor -> front
 AWAKE = 17  # its socket may be connected to
 REFUSED = 18  # it cannot be started: those who wait are answered 500
-LATER = 20  # not now (it just died at its start, or its turn did not come): 503
 STOP = 19  # drain and exit
+LATER = 20  # not now (it just died at its start, or its turn did not come): 503
 
 FRONT_MAY_SAY = frozenset((WAKE, END, READY))
 FRONT_MAY_HEAR = frozenset((AWAKE, REFUSED, LATER, STOP))
 
 FrontMessage = namedtuple("FrontMessage", "kind index generation")
+ZygoteNotice = namedtuple("ZygoteNotice", "kind serial pid value")
+NOTICE_SIZE = NOTICE.size
 
 
 def pack(kind: int, index: int = 0, generation: int = 0) -> bytes:
@@ -62,66 +112,19 @@ def unpack(data: bytes, permitted: frozenset[int] = FRONT_MAY_SAY | FRONT_MAY_HE
     return FrontMessage(kind, index, generation)
 
 
-# zygote -> supervisor: what became of the pool with this serial number.
-_NOTICE = struct.Struct("<4sBxxxQii")
-NOTICE_SIZE = _NOTICE.size
-ZYGOTE_READY = 33  # preloaded, waiting
-SPAWNED = 34  # the pool's process exists: value is its pid
-EXITED = 35  # it is reaped: value is its wait status
-NOT_SPAWNED = 36  # fork failed: value is the errno
-ZYGOTE_MAY_SAY = frozenset((ZYGOTE_READY, SPAWNED, EXITED, NOT_SPAWNED))
-
-ZygoteNotice = namedtuple("ZygoteNotice", "kind serial pid value")
-
-
-def pack_notice(kind: int, serial: int = 0, pid: int = 0, value: int = 0) -> bytes:
-    """Encode a zygote's notice."""
-    return _NOTICE.pack(MAGIC, kind, serial, pid, value)
-
-
 def unpack_notice(data: bytes) -> ZygoteNotice:
     """Decode a zygote's notice.  Raises `Bug` for anything else."""
     if len(data) != NOTICE_SIZE:
         raise Bug(f"a zygote's notice of {len(data)} bytes")
-    magic, kind, serial, pid, value = _NOTICE.unpack(data)
+    magic, kind, serial, pid, value = NOTICE.unpack(data)
     if magic != MAGIC or kind not in ZYGOTE_MAY_SAY:
         raise Bug(f"a zygote's notice of kind {kind}")
     return ZygoteNotice(kind, serial, pid, value)
 
 
-class PoolState:
-    """What a pool may say of itself: one byte each."""
-
-    SERVING = b"R"  # imported, spares are waiting
-    BROKEN = b"B"  # the import failed: it answers 500 for a while
-    LEAVING = b"L"  # its listener is shut: it drains and ends
-    SWITCHED = b"S"  # it runs as the site's user; the import begins
-
-    IDLE = b"I"  # no request for a second
-    ACTIVE = b"A"  # the first request after that
-
-    ALL = frozenset((SERVING, BROKEN, LEAVING, SWITCHED, IDLE, ACTIVE))
-
-
-# supervisor -> zygote: one JSON datagram, with descriptors.
-MAX_ORDER = 128 * 1024
-SPAWN = "spawn"
-TERMINATE = "terminate"  # SIGTERM: drain
-KILL = "kill"  # SIGKILL, with every descendant
-ORDERS = frozenset((SPAWN, TERMINATE, KILL))
-
-
-def encode_order(order: dict[str, object]) -> bytes:
-    """Encode what the supervisor tells a zygote or a log.  Raises `Bug` when it does not fit a datagram."""
+def encode_log_order(order: dict[str, object]) -> bytes:
+    """Encode what the supervisor tells the log.  Raises `Bug` when it does not fit a datagram."""
     data = json.dumps(order, separators=(",", ":")).encode()
     if len(data) > MAX_ORDER:
         raise Bug(f"an order of {len(data)} bytes")
     return data
-
-
-def decode_order(data: bytes) -> dict[str, object]:
-    """Decode an order in the zygote.  Raises `Bug` for an unknown one."""
-    order = json.loads(data)
-    if not isinstance(order, dict) or order.get("do") not in ORDERS:
-        raise Bug("an order the zygote does not know")
-    return order

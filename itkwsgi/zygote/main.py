@@ -6,23 +6,18 @@ channel closes the supervisor is gone, and so must be everything that ever came 
 
 from __future__ import annotations
 
+import _signal
 import gc
-import importlib
-import json
 import os
 import select
-import signal
-import site
-import socket
 import sys
-import traceback
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
-from itkwsgi.errors import Bug
 from itkwsgi.linux import by_ctypes, fds, orphans
 from itkwsgi.linux.switch import drop_ambient
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime.rehearsal import rehearse
-from itkwsgi.wire import control
+from itkwsgi.wire import orders
 from itkwsgi.zygote.spawn import PoolOrder, fork_pool
 
 TYPE_CHECKING = False
@@ -39,7 +34,7 @@ END_SECONDS = 5.0
 class Zygote:
     """Forks pools, knows each by the serial number root gave it, reaps them and everything they left behind."""
 
-    def __init__(self, channel: socket.socket, boot: str = BOOT) -> None:
+    def __init__(self, channel: socket, boot: str = BOOT) -> None:
         self.channel = channel
         self.boot = boot
         self.serials: dict[int, int] = {}  # pid -> serial
@@ -51,7 +46,7 @@ class Zygote:
         poll = select.poll()
         poll.register(self.channel, select.POLLIN)
         poll.register(children, select.POLLIN)
-        self.say(control.pack_notice(control.ZYGOTE_READY))
+        self.say(orders.pack_notice(orders.ZYGOTE_READY))
         while self.open:
             for fd, _ in poll.poll():
                 if fd == children:
@@ -64,18 +59,18 @@ class Zygote:
     def watch_children(self) -> int:
         """Make SIGCHLD readable; return the descriptor."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        _signal.signal(_signal.SIGCHLD, lambda number, frame: None)
         return reader
 
     def take_order(self) -> None:
         """Read one order and carry it out."""
-        data, received = fds.receive_message(self.channel, control.MAX_ORDER, MAX_DESCRIPTORS)
+        data, received = fds.receive_message(self.channel, orders.MAX_ORDER, MAX_DESCRIPTORS)
         if not data:
             self.open = False
             return
-        order = control.decode_order(data)
-        if order["do"] == control.SPAWN:
+        order = orders.decode_order(data)
+        if order["do"] == orders.SPAWN:
             self.spawn(order, received)
         else:
             self.signal_pool(order)
@@ -87,16 +82,16 @@ class Zygote:
         try:
             pid = fork_pool(pool, self.boot)
         except OSError as error:
-            self.say(control.pack_notice(control.NOT_SPAWNED, serial, 0, error.errno or 0))
+            self.say(orders.pack_notice(orders.NOT_SPAWNED, serial, 0, error.errno or 0))
             return
         finally:
             pool.close()
         self.serials[pid] = serial
-        self.say(control.pack_notice(control.SPAWNED, serial, pid, pid))
+        self.say(orders.pack_notice(orders.SPAWNED, serial, pid, pid))
 
     def signal_pool(self, order: dict[str, Any]) -> None:
         """Ask a pool to drain, or end it; one that is gone already needs neither."""
-        number = signal.SIGTERM if order["do"] == control.TERMINATE else signal.SIGKILL
+        number = _signal.SIGTERM if order["do"] == orders.TERMINATE else _signal.SIGKILL
         for pid, serial in self.serials.items():
             if serial == order["serial"]:
                 os.kill(pid, number)
@@ -112,7 +107,7 @@ class Zygote:
                 break
             serial = self.serials.pop(pid, None)
             if serial is not None:
-                self.say(control.pack_notice(control.EXITED, serial, pid, status))
+                self.say(orders.pack_notice(orders.EXITED, serial, pid, status))
         orphans.kill_unknown_children(set(self.serials))
 
     def say(self, notice: bytes) -> None:
@@ -134,19 +129,18 @@ def drain(fd: int) -> None:
 
 def read_settings() -> dict[str, Any]:
     """What root handed over, once."""
-    with os.fdopen(control.SETTINGS_FD, "rb") as file:
-        settings = json.load(file)
-    if not isinstance(settings, dict):
-        raise Bug("a zygote's settings")
-    return settings
+    with os.fdopen(orders.SETTINGS_FD, "rb") as file:
+        return orders.decode(file.read())
 
 
 def preload(modules: list[str]) -> None:
     """Import the environment's frameworks.  One that fails is said in the log; sites may import it themselves."""
     for name in modules:
         try:
-            importlib.import_module(name)
+            __import__(name)
         except Exception:
+            import traceback
+
             sys.stderr.write(f"itkwsgi: preload of {name} failed, sites go without it:\n{traceback.format_exc()}")
             sys.stderr.flush()
 
@@ -162,12 +156,14 @@ def run() -> None:
         drop_ambient()
     by_ctypes.set_dumpable(False)
     by_ctypes.set_subreaper()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGUSR1):
+        _signal.signal(number, _signal.SIG_IGN)
     if settings["packages"]:
+        import site
+
         site.main()
     preload(settings["preload"])
     gc.collect()
     gc.freeze()
-    Zygote(socket.socket(fileno=control.CONTROL_FD)).run()
+    Zygote(socket(AF_UNIX, SOCK_SEQPACKET, 0, orders.CONTROL_FD)).run()
     os._exit(0)

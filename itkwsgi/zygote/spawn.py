@@ -7,15 +7,16 @@ the supervisor sees its status, the visitor a 500, and nothing ran under a wrong
 
 from __future__ import annotations
 
+import _signal
 import os
 import resource
-import signal
 import sys
 
 from itkwsgi.linux import by_ctypes, fds
 from itkwsgi.linux.identity import Identity
 from itkwsgi.linux.switch import become
 from itkwsgi.linux.title import PADDING
+from itkwsgi.wire import orders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ def place_descriptors(order: PoolOrder) -> None:
 
 def reset_signals() -> None:
     """As in a plain script: handlers default, nothing blocked."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _signal.set_wakeup_fd(-1)
+    for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2):
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def limit_before_switch(plan: dict[str, Any]) -> None:
@@ -105,16 +107,14 @@ def limit_before_switch(plan: dict[str, Any]) -> None:
 
 def die_with(zygote_pid: int) -> None:
     """Set the death signal after the switch, which clears it, and look whether the zygote is still there."""
-    by_ctypes.set_death_signal(signal.SIGKILL)
+    by_ctypes.set_death_signal(_signal.SIGKILL)
     if os.getppid() != zygote_pid:
         os._exit(0)
 
 
 def exec_pool(plan: dict[str, Any], boot: str) -> None:
     """Run the site's own interpreter, now as the site's user; the plan travels in a memory file."""
-    import json
-
-    fd = fds.memfd_with(json.dumps(plan).encode(), "plan")
+    fd = fds.memfd_with(orders.encode(plan), "plan")
     fds.arrange({PLAN_FD: fd})
     keep = [0, 1, 2, LISTENER_FD, CHANNEL_FD, PLAN_FD] + ([EXTERNAL_FD] if plan["external"] else [])
     fds.close_all_except(keep)

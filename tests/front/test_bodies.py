@@ -135,6 +135,16 @@ def test_a_write_that_takes_only_a_part_goes_on(spool, monkeypatch):
     body.close()
 
 
+def test_a_file_that_lost_its_end_is_an_error(spool):
+    body = Body(spool, 0)
+    body.append(b"x" * (IN_MEMORY + 1))
+    os.truncate(body._fd, 10)
+    assert body.read(0, 100) == b"x" * 10
+    with pytest.raises(OSError, match="shorter"):
+        body.read(10, 100)
+    body.close()
+
+
 def test_a_spool_that_is_missing_is_503(tmp_path):
     body = Body(Spool(str(tmp_path / "missing"), 1 << 30), 0)
     with pytest.raises(Refusal) as refusal:

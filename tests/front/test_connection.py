@@ -88,6 +88,39 @@ def test_what_is_sent_ahead_is_read_only_to_a_limit(front, client):
     assert client.read().body == b"done"
 
 
+def test_what_was_left_unread_is_read_later(front, client):
+    release = threading.Event()
+
+    def wait(connection):
+        release.wait(10)
+        connection.answer(b"x")
+
+    front.pools[0].behave = wait
+    count = 5000
+    sender = threading.Thread(target=client.send, args=("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" * count,))
+    sender.start()
+    time.sleep(0.2)
+    ahead = front.in_loop(lambda: [one._parser.buffered for one in front.front.connections])
+    assert module.MOST_AHEAD < ahead[0] < 1_000_000
+    release.set()
+    assert {client.read().body for _ in range(count)} == {b"x"}
+    sender.join()
+
+
+def test_what_was_left_unread_does_not_destroy_the_last_answer(front, client):
+    release = threading.Event()
+
+    def wait(connection):
+        release.wait(10)
+        connection.answer(b"last", Connection="close")
+
+    front.pools[0].behave = wait
+    client.get()
+    client.send_until_full(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" * 1000, 64 << 20)
+    release.set()
+    assert client.read().body == b"last"
+
+
 def test_a_half_closed_client_gets_its_whole_answer(front, client):
     def stream(connection):
         connection.read_body()

@@ -387,6 +387,16 @@ def test_a_pool_that_dies_within_the_body_is_not_asked_again(front, client, pool
     assert len(pool.requests) == 1
 
 
+def test_a_spool_that_cannot_be_read_is_500(front, client, pool, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("itkwsgi.front.bodies.os.pread", fail)
+    client.send(f"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {MEGABYTE}\r\n\r\n".encode() + b"x" * MEGABYTE)
+    assert client.read().status == 500
+    assert "Input/output error" in front.notes()
+
+
 def test_a_body_and_a_large_answer_flow_at_the_same_time(client, pool):
     def echo(connection):
         connection.head()

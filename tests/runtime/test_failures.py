@@ -2,6 +2,7 @@
 
 import re
 
+from itkwsgi.front.pages import make_page
 from itkwsgi.runtime.failures import FailedApp, log_error, new_id
 
 
@@ -17,6 +18,16 @@ def test_the_page_has_the_id_and_not_the_cause():
     assert said[0][0].startswith("500 ")
     assert b"abc123def456" in body
     assert dict(said[0][1])["Content-Length"] == str(len(body))
+
+
+def test_the_page_is_the_fronts():
+    """A visitor need not know which of our processes noticed a failure."""
+    said = []
+    body = b"".join(FailedApp("abc123def456")({}, lambda *args: said.append(args)))
+    page = make_page(500, error_id="abc123def456")
+    assert body == page.body
+    assert said[0][0] == f"{page.status} {page.reason}"
+    assert set(page.fields) <= set(said[0][1])
 
 
 def test_the_log_has_the_id_and_the_traceback(capfd):

@@ -1,11 +1,13 @@
 """The control messages: what is accepted, and that nothing else is."""
 
+import marshal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from itkwsgi.errors import Bug
-from itkwsgi.wire import control
+from itkwsgi.wire import control, orders
 
 ALL = control.FRONT_MAY_SAY | control.FRONT_MAY_HEAR
 
@@ -61,13 +63,30 @@ def test_a_notice_is_no_front_message():
 
 
 def test_orders():
-    assert control.decode_order(control.encode_order({"do": control.SPAWN, "plan": {}}))["plan"] == {}
+    assert orders.decode_order(orders.encode({"do": orders.SPAWN, "plan": {}}))["plan"] == {}
     with pytest.raises(Bug):
-        control.decode_order(b'{"do": "something else"}')
+        orders.decode_order(orders.encode({"do": "something else"}))
     with pytest.raises(Bug):
-        control.decode_order(b"[]")
+        orders.encode({"do": orders.SPAWN, "plan": "x" * orders.MAX_ORDER})
     with pytest.raises(Bug):
-        control.encode_order({"do": control.SPAWN, "plan": "x" * control.MAX_ORDER})
+        control.encode_log_order({"do": "site", "name": "x" * orders.MAX_ORDER})
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"{}", marshal.dumps([]), marshal.dumps({})[:-1]])
+def test_what_is_no_table_is_no_order(data):
+    with pytest.raises(Bug):
+        orders.decode(data)
+
+
+def test_orders_read_the_same_in_every_python():
+    """Format 2 of marshal: no references, which 3.4 brought, and nothing that a later version added."""
+    plan = {
+        "do": "spawn",
+        "plan": {"uid": 50001, "env": {"A": "b"}, "groups": [1, 2], "nice": -5, "none": None, "on": True},
+    }
+    encoded = orders.encode(plan)
+    assert encoded[0:1] == b"{"
+    assert orders.decode(encoded) == plan
 
 
 def test_pool_states_are_single_bytes():

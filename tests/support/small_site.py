@@ -1,0 +1,98 @@
+"""A site whose paths say what it does; `tests.support.running` copies it to where a pool may read it.
+
+Nothing here sleeps: a request that is to stay asks for its body, which ends when the test wants it to.
+"""
+
+import json
+import os
+import signal
+
+IMPORTED_BY = os.getpid()
+
+
+def application(environ, start_response):
+    return globals()["do_" + environ["PATH_INFO"].strip("/")](environ, start_response)
+
+
+def text(start_response, body, status="200 OK"):
+    start_response(status, [("Content-Type", "text/plain")])
+    return [body.encode()]
+
+
+def do_pid(environ, start_response):
+    return text(start_response, str(os.getpid()))
+
+
+def do_pids(environ, start_response):
+    return text(start_response, json.dumps([IMPORTED_BY, os.getppid(), os.getpid()]))
+
+
+def do_hold(environ, start_response):
+    return text(start_response, f"held {len(environ['wsgi.input'].read())}")
+
+
+def do_facts(environ, start_response):
+    facts = {
+        "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")),
+        "group": os.getpgid(0) == os.getpid(),
+        "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "handled": [
+            number
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_DFL
+        ],
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),
+        "once": environ["wsgi.run_once"],
+        "uid": os.getuid(),
+    }
+    return text(start_response, json.dumps(facts))
+
+
+def do_raise(environ, start_response):
+    raise RuntimeError("raised on purpose")
+
+
+def do_exit(environ, start_response):
+    raise SystemExit("left on purpose")
+
+
+def do_break(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"the beginning"
+    raise RuntimeError("broken off on purpose")
+
+
+def do_late(environ, start_response):
+    class Body(list):
+        def close(self):
+            raise RuntimeError("failed late on purpose")
+
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return Body([b"whole"])
+
+
+def do_die(environ, start_response):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def do_leave(environ, start_response):
+    """Leave two processes behind: one in the child's process group, one that is out of it."""
+    return text(start_response, json.dumps([sleeper(lambda: None), sleeper(os.setsid)]))
+
+
+def sleeper(begin):
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.closerange(0, reader)
+            begin()
+            os.close(writer)
+            signal.pause()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.read(reader, 1)  # it has begun
+    os.close(reader)
+    return pid
