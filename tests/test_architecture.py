@@ -34,7 +34,14 @@ MAY_IMPORT = {
     "supervisor": {"config", "wire", "linux", "errors"},
     "front": {"wire", "linux", "errors"},
     "log": {"wire", "linux", "errors"},
-    "zygote": {"wire", "linux", "errors", "runtime.main", "runtime.rehearsal"},  # a pool is a fork of it
+    "zygote": {
+        "wire",
+        "linux",
+        "errors",
+        "runtime.main",
+        "runtime.packages",
+        "runtime.rehearsal",
+    },  # a pool is a fork of it
     "runtime": {"wire", "linux", "errors"},
     "cli": {"config", "errors"},
 }

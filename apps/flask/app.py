@@ -80,3 +80,8 @@ def write():
         connection.execute("INSERT INTO entry (name, message) VALUES (?, ?)", (name, message))
     flash("Thank you for writing.", "success")
     return redirect(url_for("read"), 303)
+
+
+@application.errorhandler(404)
+def missing(error):
+    return render_template("missing.html"), 404

@@ -4,8 +4,8 @@ Everything that comes from a request or a configuration goes through markupsafe,
 charset is guessed can be made to run script).  A page that concerns a site bears an id: what went wrong stands under it
 in the log, never on the page.
 
-A failure that a site's own process notices gets the same page (runtime/failures.py).  It is written out there once more,
-since roles import nothing of each other; a test compares the two.
+A failure that a site's own process notices gets the same page (runtime/failures.py).  It is written out there once
+more, since roles import nothing of each other; a test compares the two.
 """
 
 from __future__ import annotations

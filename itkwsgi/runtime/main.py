@@ -11,6 +11,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, socket
 from itkwsgi.linux import by_ctypes
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime import failures
+from itkwsgi.runtime.packages import add_site_packages
 from itkwsgi.runtime.place import settle
 from itkwsgi.runtime.pool import Pool
 from itkwsgi.runtime.rehearsal import rehearse
@@ -31,9 +32,7 @@ def run() -> None:
     """In the site's own interpreter: read the plan, be the pool.  Its site-packages are read as the site's user."""
     with os.fdopen(PLAN_FD, "rb") as file:
         plan = orders.decode(file.read())
-    import site
-
-    site.main()
+    add_site_packages()
     rehearse(ProcessTitle())
     run_pool(plan)
 

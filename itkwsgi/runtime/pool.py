@@ -257,10 +257,13 @@ def default_signals() -> None:
 
 
 def signal_name(number: int) -> str:
-    """SIGSEGV and the like."""
+    """As in ``kill -l``; most of the real-time ones have no name in Python."""
     import signal  # only here: its enums would be copied into every child
 
-    return signal.Signals(number).name
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def next_ended_child() -> os.waitid_result | None:

@@ -16,6 +16,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from itkwsgi.linux import by_ctypes, fds, orphans
 from itkwsgi.linux.switch import drop_ambient
 from itkwsgi.linux.title import ProcessTitle
+from itkwsgi.runtime.packages import add_site_packages
 from itkwsgi.runtime.rehearsal import rehearse
 from itkwsgi.wire import orders
 from itkwsgi.zygote.spawn import PoolOrder, fork_pool
@@ -159,9 +160,7 @@ def run() -> None:
     for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGUSR1):
         _signal.signal(number, _signal.SIG_IGN)
     if settings["packages"]:
-        import site
-
-        site.main()
+        add_site_packages()
     preload(settings["preload"])
     gc.collect()
     gc.freeze()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _signal
 import os
-import resource
 import sys
 
 from itkwsgi.linux import by_ctypes, fds
@@ -96,7 +95,6 @@ def reset_signals() -> None:
 
 def limit_before_switch(plan: dict[str, Any]) -> None:
     """What takes capabilities, or must hold before the first line of the site runs."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if plan["nice"]:
         os.setpriority(os.PRIO_PROCESS, 0, plan["nice"])
     by_ctypes.set_dumpable(True)  # else /proc/self belongs to root; the switch makes it non-dumpable again

@@ -68,6 +68,12 @@ def test_answers_for_its_own_name_only(client: Client) -> None:
     assert client.get("/", base_url="http://elsewhere.example").status_code == 400
 
 
+def test_what_is_not_there_says_so_and_leads_back(client: Client) -> None:
+    answer = client.get("/nowhere", base_url=HOST)
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert 'href="/">Library</a>' in answer.text
+
+
 def test_the_admin_asks_who_is_there(client: Client) -> None:
     answer = client.get("/admin/", base_url=HOST)
     assert (answer.status_code, answer.location) == (302, "/admin/login/?next=/admin/")

@@ -73,6 +73,12 @@ def test_serves_its_style_sheet(client: Client) -> None:
     assert (answer.status_code, answer.mimetype) == (200, "text/css")
 
 
+def test_what_is_not_there_says_so_and_leads_back(client: Client) -> None:
+    answer = client.get("/nowhere")
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert '<a href="/">' in answer.text
+
+
 def test_two_processes_share_key_and_entries(load_app, visitor, guestbook, client: Client, tmp_path: Path) -> None:
     client.post("/", data={"name": "Ada", "message": "hello"})
     another = load_app("flask/app.py")

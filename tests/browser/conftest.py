@@ -27,7 +27,7 @@ USERS = {
 }
 
 # Sites that fail, each in a way of its own.
-BROKEN_AT_IMPORT = "raise RuntimeError('what only the log may say')\n"
+BROKEN_AT_IMPORT = "raise RuntimeError('only the log may say this')\n"
 BROKEN_AT_WORK = "import os\n\n\ndef application(environ, start_response):\n    os._exit(1)\n"
 
 FLAGS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from itkwsgi.runtime.main import run_pool
-from tests.support.running import RunningPool, ended, nobody_left
+from tests.support.running import SMALL_SITE, RunningPool, ended, nobody_left
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def pool(place):
     """Start one pool; at the end it drains, and nothing it started is left.  ``said`` is what it says while it starts."""
     started = []
 
-    def start(source=None, said=b"SR", run=run_pool, **plan):
+    def start(source=SMALL_SITE, said=b"SR", run=run_pool, **plan):
         one = RunningPool(place, run, source, **plan)
         started.append(one)
         found = b"".join(one.said() for _ in said)

@@ -4,15 +4,13 @@ import errno
 import json
 import os
 import signal
-import socket
 
 import pytest
 
-from itkwsgi.linux import process_status
 from itkwsgi.runtime import pool as module
 from itkwsgi.runtime import spares
 from tests.support.daemon import wait_gone, wait_until
-from tests.support.running import ask, ended
+from tests.support.running import SMALL_SITE, Visitor, ask, ended
 
 
 @pytest.fixture
@@ -21,6 +19,14 @@ def quick(monkeypatch):
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
     monkeypatch.setattr(module, "BROKEN_SECONDS", 0.2)
     monkeypatch.setattr(spares, "QUIET_SECONDS", 0.05)
+
+
+def is_refused(one):
+    try:
+        one.visit().sock.close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 # --- serving
@@ -42,45 +48,35 @@ def test_min_spare_children_wait_ahead(pool):
 
 def test_demand_grows_the_spares_and_quiet_shrinks_them(pool, quick):
     one = pool(requests_per_child=0)
-    with one.visit() as first, one.visit() as second:
-        for visitor in (first, second):
-            visitor.begin("/hold")
-        wait_until(lambda: len(one.children()) >= 5, what="two at work and more ahead")
-        for visitor in (first, second):
-            visitor.send_body()
-            assert visitor.answer().text == "held 0"
+    with one.visit() as visitor:
+        visitor.hold()
+        wait_until(lambda: len(one.children()) == 3, what="one at work and twice the spares")
+        assert visitor.release() == "held 0"
 
-    def quiet():
-        one.ask("/pid")  # who lives on ends after a request
-        return len(one.children()) <= 2
+    def few_are_left():
+        one.ask("/pid")  # who lives on looks after a request whether it is needed
+        return len(one.children()) == 1
 
-    wait_until(quiet, what="no more than needed")
+    wait_until(few_are_left, what="no more than needed")
 
 
 def test_no_more_children_than_allowed(pool):
     one = pool(max_children=1)
     with one.visit() as first, one.visit() as second:
-        first.begin("/hold")
-        second.begin("/hold")
+        first.hold()
+        second.begin("/count")
         second.send_body()
-        wait_until(lambda: busy(one) == 1, what="one at work")
-        assert len(one.children()) == 1
-        first.send_body()
-        assert first.answer().text == "held 0"
-        assert second.answer().text == "held 0"
+        assert not second.is_answered(0.2)
+        assert first.release() == "held 0"
+        assert second.answer().text == "0"
 
 
-def busy(one):
-    """How many children have a connection: one-shot ones then hold no listener, which is their descriptor 3."""
-    held = []
-    for pid in one.children():
-        try:
-            held.append(os.readlink(f"/proc/{pid}/fd/3") != os.readlink(f"/proc/self/fd/{one.listener.fileno()}"))
-        except FileNotFoundError:
-            held.append(True)
-        except (ProcessLookupError, PermissionError):
-            continue
-    return sum(held)
+@pytest.mark.parametrize(("each", "changes"), [(1, 3), (2, 1), (0, 0)])
+def test_requests_per_child(pool, each, changes):
+    one = pool(requests_per_child=each, max_children=1)
+    pids = [one.ask("/pid").text for _ in range(4)]
+    assert len(set(pids)) == changes + 1
+    assert json.loads(one.ask("/facts").text)["once"] is (each == 1)
 
 
 def test_a_supervisor_that_is_gone_does_not_keep_it_from_serving(pool, quick):
@@ -110,36 +106,38 @@ def test_no_process_to_be_had_is_said_and_tried_again(pool, monkeypatch):
 # --- importing
 
 
-def test_a_broken_import_answers_500_and_the_next_visitor_finds_it_mended(pool, quick):
+def test_a_broken_import_answers_500_and_the_cause_is_in_the_log(pool):
     one = pool("raise RuntimeError('broken on purpose')\n", said=b"SB")
     answer = one.ask("/pid")
     assert (answer.status, answer.ended) == (500, True)
     log = one.log()
     assert f"could not be imported [{answer.error_id}]" in log
     assert "RuntimeError: broken on purpose" in log
-    assert_it_leaves(one)
+    assert "broken on purpose" not in answer.text
 
 
-def test_requests_do_not_keep_a_broken_site_from_being_tried_again(pool, quick):
+def test_visitors_do_not_keep_a_broken_site_from_being_tried_again(pool, quick):
     one = pool("raise SystemExit\n", said=b"SB")
 
-    def refused():
+    def gone():
         try:
             return one.ask("/pid").status != 500
         except ConnectionRefusedError:
             return True
 
-    wait_until(refused, what="an end, in spite of visitors")
+    wait_until(gone, what="an end, in spite of visitors")
     assert ended(one.pid) == 0
 
 
-def test_preload_none_imports_in_each_child(pool, place):
-    one = pool(preload="none")
+def test_preload_none_imports_in_each_child(pool):
+    one = pool(preload="none", max_children=1)
     imported_by, _, child = json.loads(one.ask("/pids").text)
     assert imported_by == child
     one.app.write_text("raise RuntimeError('broken since')\n")
     assert one.ask("/pid").status == 500
     assert "RuntimeError: broken since" in one.log()
+    one.app.write_text(SMALL_SITE)
+    assert one.ask("/pid").status == 200
 
 
 def test_warm_up_requests_come_before_the_first_child(pool):
@@ -154,17 +152,180 @@ def test_warm_up_requests_come_before_the_first_child(pool):
     assert one.ask("/now").text == "/one /two /now"
 
 
-def test_signals_are_as_in_a_plain_script_whatever_the_import_did(pool, place):
+def test_signals_are_as_in_a_plain_script_whatever_the_import_did(pool):
     one = pool(
-        "import signal\n"
-        "for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD):\n"
+        SMALL_SITE + "\nfor each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD):\n"
         "    signal.signal(each, lambda number, frame: None)\n"
-        "signal.signal(signal.SIGUSR2, signal.SIG_IGN)\n"
-        + (place / "small_site.py").read_text() if False else SITE_WITH_HANDLERS
     )
     facts = json.loads(one.ask("/facts").text)
     assert (facts["blocked"], facts["handled"]) == (0, [])
     assert one.end() == 0
 
 
-SITE_WITH_HANDLERS = ""
+def test_what_the_import_registered_is_done_once_at_the_pools_end(pool, place):
+    one = pool(SMALL_SITE + f"\nimport atexit\natexit.register(lambda: os.write(os.open({str(place / 'end')!r}, "
+        "os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), b'%d\\n' % os.getpid()))\n")  # fmt: skip
+    assert one.ask("/pid").status == 200
+    assert one.end() == 0
+    assert (place / "end").read_text() == f"{one.pid}\n"
+
+
+# --- leaving
+
+
+def test_told_to_leave_it_says_so_takes_nobody_and_ends(pool):
+    one = pool()
+    one.kill()
+    assert one.said() == b"L"
+    assert ended(one.pid) == 0
+    assert is_refused(one)
+    assert one.said() == b""
+
+
+def test_who_was_there_before_it_retired_is_served(pool):
+    one = pool(max_children=1)
+    with one.visit() as first, one.visit() as second, one.visit() as third:
+        first.hold()
+        second.begin("/count")
+        one.kill()
+        assert one.said() == b"L"
+        wait_until(lambda: is_refused(one), what="a shut door")
+        third.begin("/count")  # connected before, asks only now
+        for visitor, size in ((second, 3), (third, 4)):
+            visitor.send_body(b"x" * size)
+            visitor.send_body()
+        assert first.release() == "held 0"
+        assert [second.answer().text, third.answer().text] == ["3", "4"]
+    assert ended(one.pid) == 0
+
+
+def test_it_is_told_twice_and_leaves_once(pool):
+    one = pool()
+    with one.visit() as visitor:
+        visitor.hold()
+        one.kill()
+        assert one.said() == b"L"
+        one.kill()
+        assert visitor.release() == "held 0"
+    assert ended(one.pid) == 0
+    assert one.said() == b""
+
+
+def test_children_that_live_on_leave_with_it(pool):
+    one = pool(requests_per_child=0, min_spare=3)
+    assert one.ask("/pid").status == 200
+    assert one.end() == 0
+
+
+# --- idleness
+
+
+def test_it_says_when_it_falls_idle_and_when_it_is_no_longer(pool, quick):
+    one = pool()
+    assert one.said() == b"I"
+    assert one.ask("/pid").status == 200
+    assert [one.said(), one.said()] == [b"A", b"I"]
+
+
+def test_a_site_nobody_visits_any_more_goes_to_sleep(pool):
+    one = pool(idle_timeout=0.1)
+    assert one.said() == b"L"
+    assert ended(one.pid) == 0
+
+
+def test_a_request_at_work_is_no_idleness(pool):
+    one = pool(idle_timeout=0.1)
+    with one.visit() as visitor:
+        visitor.hold()
+        one.channel.settimeout(0.4)
+        with pytest.raises(TimeoutError):
+            one.said()
+        one.channel.settimeout(10)
+        assert visitor.release() == "held 0"
+    assert one.said() == b"L"
+    assert ended(one.pid) == 0
+
+
+# --- children that end badly
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR2])
+def test_a_child_that_was_killed_is_said_in_the_log(pool, number):
+    one = pool()
+    with one.visit() as visitor:
+        child = visitor.hold()
+        os.kill(child, number)
+        answer = visitor.answer()
+    assert (answer.text, answer.ended) == (f"{child} begun, ", False)
+    wait_until(lambda: f"child {child} was ended by {number.name}\n" in one.log(), what="a line in the log")
+    assert one.ask("/pid").status == 200
+
+
+def test_a_signal_without_a_name_ends_the_child_alone(pool):
+    one = pool()
+    number = signal.SIGRTMIN + 5
+    with one.visit() as bystander, one.visit() as visitor:
+        bystander.hold()
+        child = visitor.hold()
+        os.kill(child, number)
+        assert not visitor.answer().ended
+        wait_until(lambda: f"child {child} was ended by signal {number}\n" in one.log(), what="a line in the log")
+        assert bystander.release() == "held 0"
+    assert one.ask("/pid").status == 200
+
+
+def test_what_a_child_leaves_running_is_killed(pool):
+    one = pool()
+    in_group, out_of_it = json.loads(one.ask("/leave").text)
+    assert wait_gone([in_group, out_of_it]) == []
+    assert one.ask("/pid").status == 200
+
+
+def test_a_childs_work_after_its_answer_is_not_cut_off_by_the_next_request(pool, place):
+    one = pool(
+        SMALL_SITE + f"\ndef do_after(environ, start_response):\n    import atexit, threading\n"
+        f"    def work():\n        os.read(os.open({str(place / 'go')!r}, os.O_RDONLY), 1)\n"
+        f"        open({str(place / 'done')!r}, 'w').close()\n"
+        "    threading.Thread(target=work).start()\n    return text(start_response, 'answered')\n",
+        exit_grace=10.0,
+    )
+    os.mkfifo(place / "go")
+    os.chmod(place / "go", 0o666)
+    assert one.ask("/after").text == "answered"
+    assert one.ask("/pid").status == 200
+    assert not (place / "done").exists()
+    with open(place / "go", "wb", buffering=0) as go:
+        go.write(b"!")
+        wait_until((place / "done").exists, what="the end of the work")
+
+
+# --- another web server's socket
+
+
+def test_both_listeners_are_served(pool):
+    one = pool(external=True)
+    for _ in range(3):
+        assert ask(one.external_address, "/pid").status == 200
+        assert one.ask("/pid").status == 200
+
+
+def test_both_at_once(pool):
+    one = pool(external=True)
+    with one.visit() as first, Visitor(one.external_address) as second:
+        first.hold()
+        second.hold()
+        assert [first.release(), second.release()] == ["held 0", "held 0"]
+
+
+def test_whoever_waits_at_the_other_socket_when_it_leaves_is_left_to_the_next_pool(pool):
+    one = pool(external=True, max_children=1)
+    with one.visit() as first, Visitor(one.external_address) as second:
+        first.hold()
+        second.begin("/pid")
+        one.kill()
+        assert one.said() == b"L"
+        assert first.release() == "held 0"
+        assert ended(one.pid) == 0
+        accepted, _ = one.external.accept()
+        with accepted:
+            assert b"/pid" in accepted.recv(1000)

@@ -10,11 +10,11 @@ import contextlib
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import sys
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ from itkwsgi.wire.cgi import AnswerHeadDecoder
 from tests.support.daemon import title
 
 PATIENCE = 10.0
-SITE = Path(__file__).parent / "small_site.py"
+SMALL_SITE = (Path(__file__).parent / "small_site.py").read_text()
 
 
 class Answer:
@@ -62,6 +62,7 @@ class Visitor:
     def __init__(self, path: str) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(PATIENCE)
+        self.came = b""
         try:
             self.sock.connect(path)
         except OSError:
@@ -76,18 +77,33 @@ class Visitor:
 
     def begin(self, path: str, method: str = "GET", **params: str) -> None:
         """Send all of the request but its body."""
-        wanted = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "", **params}
-        self.sock.sendall(
-            fastcgi.encode_request_head((name.encode(), value.encode()) for name, value in wanted.items())
-        )
+        self.sock.sendall(request_head(path, method, **params))
 
     def send_body(self, data: bytes = b"") -> None:
         """Send a piece of the body; b"" ends it."""
         self.sock.sendall(fastcgi.encode_stdin(data))
 
+    def hold(self, **params: str) -> int:
+        """Begin a request that lasts until its body ends; returns, when it is at work, whose it is."""
+        self.begin("/hold", **params)
+        while b"begun" not in self.came:
+            data = self.sock.recv(65536)
+            assert data, "closed before it had begun"
+            self.came += data
+        return int(Answer(self.came).text.split()[0])
+
+    def release(self) -> str:
+        """End that request; the rest of its answer."""
+        self.send_body()
+        return self.answer().text.partition(" begun, ")[2]
+
+    def is_answered(self, seconds: float) -> bool:
+        """Does anything come in that time?"""
+        return bool(select.select([self.sock], [], [], seconds)[0])
+
     def answer(self) -> Answer:
         """Read until the pool closes."""
-        return Answer(self.rest())
+        return Answer(self.came + self.rest())
 
     def rest(self) -> bytes:
         """All that comes, a reset taken for an end."""
@@ -101,22 +117,23 @@ class Visitor:
 def ask(address: str, path: str, method: str = "GET", **params: str) -> Answer:
     """A whole request without a body, in one write as the front makes it."""
     with Visitor(address) as visitor:
-        wanted = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "", **params}
-        head = fastcgi.encode_request_head((name.encode(), value.encode()) for name, value in wanted.items())
-        visitor.sock.sendall(head + fastcgi.encode_stdin(b""))
+        visitor.sock.sendall(request_head(path, method, **params) + fastcgi.encode_stdin(b""))
         return visitor.answer()
+
+
+def request_head(path: str, method: str = "GET", **params: str) -> bytes:
+    """The records of a request up to its body."""
+    wanted = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "", **params}
+    return fastcgi.encode_request_head([(name.encode(), value.encode()) for name, value in wanted.items()])
 
 
 class Site:
     """A place for one pool: its socket, its channel as the supervisor holds it, its log."""
 
-    def __init__(self, place: Path, source: str | None = None) -> None:
+    def __init__(self, place: Path, source: str = SMALL_SITE) -> None:
         self.place = place
         self.app = place / "small_site.py"
-        if source is None:
-            shutil.copy(SITE, self.app)
-        else:
-            self.app.write_text(source)
+        self.app.write_text(source)
         self.listener = sockets.bind_pool(str(place), 0, None)
         self.address = str(place / "0.sock")
         os.chmod(self.address, 0o666)
@@ -187,7 +204,7 @@ class RunningPool(Site):
         self,
         place: Path,
         run: Callable[[dict[str, object]], None],
-        source: str | None = None,
+        source: str = SMALL_SITE,
         **plan: object,
     ) -> None:
         super().__init__(place, source)
@@ -228,6 +245,8 @@ def forked(*steps: Callable[[], object]) -> int:
         try:
             for step in steps:
                 step()
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(99)
     return pid

@@ -28,12 +28,20 @@ def do_pids(environ, start_response):
 
 
 def do_hold(environ, start_response):
-    return text(start_response, f"held {len(environ['wsgi.input'].read())}")
+    """Say who is at work, work until the body ends, say how long that was."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield f"{os.getpid()} begun, ".encode()
+    yield f"held {len(environ['wsgi.input'].read())}".encode()
+
+
+def do_count(environ, start_response):
+    return text(start_response, str(len(environ["wsgi.input"].read())))
 
 
 def do_facts(environ, start_response):
+    open_ones = [name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")]
     facts = {
-        "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")),
+        "descriptors": sorted(map(int, open_ones)),
         "group": os.getpgid(0) == os.getpid(),
         "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         "handled": [
