@@ -48,7 +48,7 @@ def test_only_200_is_an_answer() -> None:
 
 def test_requests_errors_and_the_childrens_time_are_counted() -> None:
     result = floor.measure(refusing, 0.2)
-    assert result["errors"] == result["requests"] > 5
+    assert result["errors"] == result["requests"] > 0
     assert result["seconds"] >= 0.2
     assert 0 < result["cpu"] < 2
 

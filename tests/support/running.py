@@ -19,13 +19,17 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from itkwsgi import errors
 from itkwsgi.linux import fds, kernel, process_status
+from itkwsgi.linux.title import PADDING
 from itkwsgi.supervisor import sockets
 from itkwsgi.wire import fastcgi
 from itkwsgi.wire.cgi import AnswerHeadDecoder
 from tests.support.daemon import title
+from tests.support.forked import ORDINARY
 
 PATIENCE = 10.0
+BOOT = os.path.join(os.path.dirname(errors.__file__), "boot.py")
 SMALL_SITE = (Path(__file__).parent / "small_site.py").read_text()
 
 
@@ -83,9 +87,9 @@ class Visitor:
         """Send a piece of the body; b"" ends it."""
         self.sock.sendall(fastcgi.encode_stdin(data))
 
-    def hold(self, **params: str) -> int:
+    def hold(self, path: str = "/hold", **params: str) -> int:
         """Begin a request that lasts until its body ends; returns, when it is at work, whose it is."""
-        self.begin("/hold", **params)
+        self.begin(path, **params)
         while b"begun" not in self.came:
             data = self.sock.recv(65536)
             assert data, "closed before it had begun"
@@ -137,8 +141,10 @@ class Site:
         self.listener = sockets.bind_pool(str(place), 0, None)
         self.address = str(place / "0.sock")
         os.chmod(self.address, 0o666)
+        os.set_blocking(self.listener.fileno(), False)  # the pool's to choose, whatever it was
         self.channel, self.pools_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(PATIENCE)
+        self.null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.log_fd = os.open(place / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def plan(self, **more: object) -> dict[str, object]:
@@ -172,6 +178,10 @@ class Site:
             **more,
         }
 
+    def descriptors(self) -> dict[int, int]:
+        """Where a pool finds what it is given."""
+        return {0: self.null, 1: self.log_fd, 2: self.log_fd, 3: self.listener.fileno(), 4: self.pools_end.fileno()}
+
     def said(self) -> bytes:
         """What the pool says next of itself; b"" when it is gone."""
         return self.channel.recv(16)
@@ -190,6 +200,7 @@ class Site:
         if self.pools_end.fileno() >= 0:
             self.pools_end.close()
             os.close(self.log_fd)
+            os.close(self.null)
 
     def close(self) -> None:
         self.let_go()
@@ -210,15 +221,13 @@ class RunningPool(Site):
         super().__init__(place, source)
         self.external_address = str(place / "external.sock")
         self.external: socket.socket | None = None
-        places = {0: os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), 1: self.log_fd, 2: self.log_fd}
-        places.update({3: self.listener.fileno(), 4: self.pools_end.fileno()})
+        places = self.descriptors()
         if plan.get("external"):
             self.external = sockets.bind_unix(self.external_address, 0o666)
             self.external.setblocking(False)
             places[5] = self.external.fileno()
         whole = self.plan(**plan)
         self.pid = forked(lambda: become_plain(places), lambda: run(whole))
-        os.close(places[0])
         self.let_go()
 
     def children(self) -> list[int]:
@@ -263,6 +272,32 @@ def become_plain(places: dict[int, int]) -> None:
         signal.signal(number, signal.SIG_DFL)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def become_ordinary() -> None:
+    """In a fork of root's tests: an ordinary user, so that it is the same for whoever runs them."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(ORDINARY, ORDINARY, ORDINARY)
+        os.setresuid(ORDINARY, ORDINARY, ORDINARY)
+
+
+def ordinary_ids() -> dict[str, object]:
+    """Who that is, as a plan says it."""
+    if os.geteuid() == 0:
+        return {"uid": ORDINARY, "gid": ORDINARY, "groups": []}
+    return {"uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups()}
+
+
+def exec_boot(role: str, places: dict[int, int]) -> int:
+    """Start boot.py as a supervisor or a zygote does: these descriptors, an empty environment.  Returns the pid."""
+
+    def run() -> None:
+        fds.arrange(places)
+        fds.close_all_except(places)
+        os.execve(sys.executable, [sys.executable, "-I", "-S", BOOT, role, PADDING], {})
+
+    return forked(run)
 
 
 def ended(pid: int) -> int:

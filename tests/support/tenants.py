@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 IS_ROOT = os.geteuid() == 0
 
@@ -47,5 +48,5 @@ class Tenant:
 
     def run(self, argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, seconds: float = 30.0) -> None:
         """Run a program as this user; CalledProcessError when it fails."""
-        switch = {"user": self.uid, "group": self.gid, "extra_groups": []} if IS_ROOT else {}
+        switch: dict[str, Any] = {"user": self.uid, "group": self.gid, "extra_groups": []} if IS_ROOT else {}
         subprocess.run(argv, env=dict(env), cwd=cwd, timeout=seconds, check=True, **switch)

@@ -24,8 +24,9 @@ from itkwsgi.wire.fastcgi import (
     StdinEnd,
     StdoutData,
     UnknownRecord,
+    decode_simple_request,
 )
-from itkwsgi.wire.records import encode_pairs, encode_record
+from itkwsgi.wire.records import HEADER, encode_pairs, encode_record
 
 CUTS = st.lists(st.integers(0, 10**6), max_size=12)
 PARAMS = st.dictionaries(st.binary(min_size=1, max_size=150), st.binary(max_size=300), max_size=12)
@@ -329,3 +330,100 @@ def test_events_compare_by_what_they_say():
     assert StdinData(b"a") != StdoutData(b"a")
     assert len({StdinEnd(), StdinEnd(), RequestAborted()}) == 2
     assert repr(RequestEnded(1, 2)) == "RequestEnded(app_status=1, protocol_status=2)"
+
+
+# --- The shortcut for requests without a body
+
+SIMPLE_PARAMS = st.dictionaries(st.binary(min_size=1, max_size=150), st.binary(max_size=300), min_size=1, max_size=8)
+
+
+def simple_request(params, request_id=1, *, padding=0, keep_conn=False):
+    """A request without a body; ``padding`` bytes behind its parameters."""
+    pairs = encode_pairs(params.items())
+    params_record = HEADER.pack(1, fastcgi.PARAMS, request_id, len(pairs), padding) + pairs + b"?" * padding
+    head = begin(request_id, flags=int(keep_conn)) + params_record + record(fastcgi.PARAMS, b"", request_id)
+    return head + fastcgi.encode_stdin(b"", request_id)
+
+
+@given(SIMPLE_PARAMS, st.integers(1, 65535), st.integers(0, 255), st.booleans())
+def test_a_whole_request_without_a_body_is_read_at_once(params, number, padding, keep_conn):
+    data = simple_request(params, number, padding=padding, keep_conn=keep_conn)
+    assert decode_simple_request(data) == (number, params)
+
+
+@given(SIMPLE_PARAMS, st.integers(1, 65535), st.booleans())
+def test_what_the_front_sends_is_such_a_request(params, number, keep_conn):
+    head = fastcgi.encode_request_head(params.items(), keep_conn=keep_conn, request_id=number)
+    assert decode_simple_request(head + fastcgi.encode_stdin(b"", number)) == (number, params)
+
+
+@given(SIMPLE_PARAMS, st.integers(0, 10**6), st.binary(min_size=1, max_size=40))
+def test_nothing_shorter_or_longer_is(params, cut, more):
+    data = simple_request(params)
+    assert decode_simple_request(data[: cut % len(data)]) is None
+    assert decode_simple_request(data + more) is None
+    assert decode_simple_request(data + data) is None
+
+
+@given(SIMPLE_PARAMS, st.binary(min_size=1, max_size=300))
+def test_nothing_with_a_body_is(params, body):
+    head = fastcgi.encode_request_head(params.items())
+    assert decode_simple_request(head + fastcgi.encode_stdin(body) + fastcgi.encode_stdin(b"")) is None
+
+
+ALTERED = st.tuples(
+    st.builds(simple_request, SIMPLE_PARAMS, st.integers(1, 400), padding=st.integers(0, 9)),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4),
+).map(lambda drawn: altered(*drawn))
+
+
+def altered(data, changes):
+    """Some bytes replaced, more often those of the records' headers."""
+    changed = bytearray(data)
+    for place, value in changes:
+        at = place % len(data) if place % 3 else (place // 3) % 24 - 16 * (place % 2)
+        changed[at] = value
+    return bytes(changed)
+
+
+@given(st.one_of(ALTERED, FRAMES, st.binary(max_size=100)))
+def test_whatever_the_shortcut_says_the_long_way_says_too(data):
+    decoder = RequestDecoder()
+    try:
+        found = decode_simple_request(data)
+    except ProtocolError:
+        with pytest.raises(ProtocolError):
+            events_of(decoder, data)
+        return
+    if found is not None:
+        begun, *rest = events_of(decoder, data)
+        assert (begun.role, begun.request_id) == (fastcgi.RESPONDER, found[0])
+        assert rest == [RequestParams(found[1]), StdinEnd()]
+        assert decoder.request_id == found[0]
+
+
+@pytest.mark.parametrize("pairs", [b"\1", b"\1\1a", b"\5\5short", b"\x80\0\0", b"\xff\xff\xff\xff\0"])
+def test_broken_parameters_are_an_error_either_way(pairs):
+    data = begin() + record(fastcgi.PARAMS, pairs) + record(fastcgi.PARAMS) + fastcgi.encode_stdin(b"")
+    with pytest.raises(ProtocolError):
+        decode_simple_request(data)
+    with pytest.raises(ProtocolError):
+        events_of(RequestDecoder(), data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        fastcgi.encode_request_head([]) + fastcgi.encode_stdin(b""),  # no parameters
+        b"\2" + simple_request({b"A": b"1"})[1:],
+        begin(role=2) + simple_request({b"A": b"1"})[16:],
+        begin(2) + simple_request({b"A": b"1"})[16:],
+        begin(0) + simple_request({b"A": b"1"}, 0)[16:],
+        simple_request({b"A": b"1"})[:-8] + fastcgi.encode_stdin(b"", 2),
+        simple_request({b"A": b"1"})[:-8] + record(fastcgi.DATA),
+        simple_request({b"A": b"1"})[:-8] + record(fastcgi.ABORT_REQUEST),
+    ],
+)
+def test_other_requests_take_the_long_way(data):
+    assert decode_simple_request(data) is None

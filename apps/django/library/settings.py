@@ -56,6 +56,7 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA / 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "library.urls"
 STATIC_URL = "/static/"
+TIME_ZONE = "UTC"
 USE_TZ = True
 
 # Without DEBUG Django is silent about errors.  What goes to stderr stands in the site's error log.

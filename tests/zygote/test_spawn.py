@@ -1,0 +1,214 @@
+"""Between fork and the site's code: each step in a fork, and their order."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from itkwsgi.linux import fds, kernel
+from itkwsgi.linux.identity import Identity
+from itkwsgi.linux.title import PADDING
+from itkwsgi.runtime import main as runtime_main
+from itkwsgi.wire import orders
+from itkwsgi.zygote import spawn as module
+from itkwsgi.zygote.spawn import PoolOrder
+from tests.support.forked import in_child
+from tests.support.running import become_ordinary, ended, forked, ordinary_ids
+
+PLAN = {"name": "a.example", "nice": 0, "external": False, "interpreter": None, "privileged": False, "no_new_privs": True}
+
+
+@pytest.fixture
+def handed():
+    """Four descriptors as they come with an order, and what each is."""
+    listener, external = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    channel, supervisor = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader, writer = os.pipe()
+    yield [listener.fileno(), channel.fileno(), writer, external.fileno()]
+    for sock in (listener, external, channel, supervisor):
+        sock.close()
+    os.close(reader)
+    os.close(writer)
+
+
+def what(fd):
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
+# --- descriptors
+
+
+def test_each_descriptor_has_its_place(handed):
+    listener, channel, log, external = handed
+    assert PoolOrder(PLAN, handed[:3]).descriptors() == {1: log, 2: log, 3: listener, 4: channel}
+    assert PoolOrder(PLAN, handed).descriptors() == {1: log, 2: log, 3: listener, 4: channel, 5: external}
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_the_zygotes_copies_are_closed(handed, count):
+    def close():
+        before = set(fds.open_descriptors())
+        PoolOrder(PLAN, handed[:count]).close()
+        return before - set(fds.open_descriptors())
+
+    assert in_child(close) == set(handed[:count])
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_exactly_those_are_open_in_a_pool(handed, count):
+    def place():
+        module.place_descriptors(PoolOrder(PLAN, handed[:count]))
+        return fds.open_descriptors()
+
+    listener, channel, log, external = map(what, handed)
+    wanted = {0: "/dev/null", 1: log, 2: log, 3: listener, 4: channel, 5: external}
+    assert in_child(place) == {fd: name for fd, name in wanted.items() if fd < count + 2}
+
+
+# --- signals, limits, the end of the zygote
+
+
+def test_signals_are_as_in_a_plain_script():
+    def reset():
+        reader, writer = os.pipe2(os.O_NONBLOCK)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        module.reset_signals()
+        handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)]
+        ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return [int(handler) for handler in handlers], ours, len(blocked), signal.set_wakeup_fd(-1)
+
+    assert in_child(reset) == ([int(signal.SIG_DFL)] * 4, True, 0, -1)
+
+
+def test_limits_hold_before_a_line_of_the_site_runs():
+    def limit():
+        become_ordinary()
+        kernel.set_dumpable(False)
+        os.umask(0)
+        module.limit_before_switch({**PLAN, "nice": 3})
+        with open("/proc/self/oom_score_adj") as file:
+            score = int(file.read())
+        return os.getpriority(os.PRIO_PROCESS, 0), score, os.umask(0)
+
+    assert in_child(limit) == (os.getpriority(os.PRIO_PROCESS, 0) + 3, module.SITE_OOM_SCORE, 0o022)
+
+
+def test_nice_zero_leaves_the_zygotes():
+    def limit():
+        os.setpriority(os.PRIO_PROCESS, 0, 7)
+        module.limit_before_switch(PLAN)
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert in_child(limit) == 7
+
+
+def test_a_pool_dies_with_its_zygote():
+    def die():
+        module.die_with(os.getppid())
+        return kernel.get_death_signal()
+
+    assert in_child(die) == signal.SIGKILL
+
+
+def test_a_zygote_that_is_gone_already_has_no_pool():
+    assert ended(forked(lambda: module.die_with(os.getppid() + 1))) == 0
+
+
+# --- the whole way
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The steps in the order they are taken, which are not taken."""
+    taken = []
+
+    def recording(name):
+        return lambda *args, **kwargs: taken.append((name, args, kwargs))
+
+    for name in ("place_descriptors", "reset_signals", "limit_before_switch", "become", "die_with", "exec_pool"):
+        monkeypatch.setattr(module, name, recording(name))
+    monkeypatch.setattr(module.os, "setsid", recording("setsid"))
+    monkeypatch.setattr(module.by_ctypes, "set_dumpable", recording("set_dumpable"))
+    monkeypatch.setattr(runtime_main, "run_pool", recording("run_pool"))
+    return taken
+
+
+@pytest.mark.parametrize(("interpreter", "last"), [(None, ["run_pool"]), ("/opt/python", ["exec_pool", "run_pool"])])
+def test_the_order_of_the_steps(handed, steps, interpreter, last):
+    plan = {**PLAN, "uid": 1001, "gid": 1002, "groups": [7, 8], "privileged": True, "interpreter": interpreter}
+    module.turn_into_pool(PoolOrder(plan, handed), 4711, "/boot.py")
+    names = [name for name, _, _ in steps]
+    assert names == [
+        "place_descriptors", "reset_signals", "setsid", "limit_before_switch", "become", "die_with", "set_dumpable", *last,
+    ]  # fmt: skip
+    _, args, kwargs = steps[names.index("become")]
+    assert args[0] == Identity(1001, 1002, (7, 8))
+    assert kwargs == {"privileged": True, "no_new_privs": True}
+    assert steps[names.index("die_with")][1] == (4711,)
+
+
+def test_fork_gives_the_pools_pid_to_the_zygote(handed, monkeypatch):
+    monkeypatch.setattr(module, "turn_into_pool", lambda order, zygote, boot: os._exit(int(zygote == os.getppid())))
+    assert ended(module.fork_pool(PoolOrder(PLAN, handed), "/boot.py")) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("surprise\ud800"), SystemExit(0), KeyboardInterrupt()])
+def test_whatever_surprises_ends_the_process_and_is_said(handed, monkeypatch, place, error):
+    def surprise(order, zygote, boot):
+        log = os.open(place / "log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 2)
+        raise error
+
+    monkeypatch.setattr(module, "turn_into_pool", surprise)
+    assert ended(module.fork_pool(PoolOrder({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
+    said = (place / "log").read_text()
+    assert said.startswith(f"itkwsgi: a.example: could not become uid 1001: {type(error).__name__}: ")
+    assert said.count("\n") == 1
+
+
+def test_a_log_that_is_gone_does_not_keep_it_alive(handed, monkeypatch):
+    def surprise(order, zygote, boot):
+        os.close(2)
+        raise RuntimeError
+
+    monkeypatch.setattr(module, "turn_into_pool", surprise)
+    assert ended(module.fork_pool(PoolOrder({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
+
+
+def test_a_plan_of_another_user_is_refused_by_the_kernel(handed, place):
+    """The whole way, as an ordinary user: what it is not it does not become."""
+    plan = {**PLAN, **ordinary_ids(), "uid": 4242}
+
+    def zygote():
+        os.dup2(os.open(place / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), handed[2])
+        become_ordinary()
+        return ended(module.fork_pool(PoolOrder(plan, handed[:3]), "/boot.py"))
+
+    assert in_child(zygote) == 70
+    assert "could not become uid 4242: SwitchError: verify: user ids" in (place / "log").read_text()
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_an_interpreter_of_the_sites_own_gets_its_descriptors_and_its_plan(handed, external):
+    plan = {**PLAN, "external": external, "interpreter": "/opt/python", "uid": 1001}
+
+    def execute():
+        called = []
+        os.execve = lambda *args: called.append(args)
+        module.place_descriptors(PoolOrder(plan, handed[: 4 if external else 3]))
+        module.exec_pool(plan, "/boot.py")
+        with os.fdopen(module.PLAN_FD, "rb") as file:
+            told = orders.decode(file.read())
+        return called, told, sorted(fds.open_descriptors()), [os.get_inheritable(fd) for fd in (0, 1, 2, 3, 4)]
+
+    called, told, opened, inherited = in_child(execute)
+    assert called == [("/opt/python", ["/opt/python", "-I", "-S", "/boot.py", "pool", PADDING], {})]
+    assert told == plan
+    assert opened == ([0, 1, 2, 3, 4, 5] if external else [0, 1, 2, 3, 4])
+    assert inherited == [True] * 5
