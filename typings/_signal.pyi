@@ -19,7 +19,7 @@ SIGUSR1: int
 SIGUSR2: int
 SIGXFSZ: int
 
-class struct_siginfo:
+class struct_siginfo:  # noqa: N801
     si_signo: int
     si_pid: int
 

@@ -7,6 +7,7 @@ Limits hold for all fronts together: each front has its share, and so never has 
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,28 +57,38 @@ class Admission:
 
 
 class Addresses:
-    """Connections per client address; clients of a unix socket ("") have none and are not counted."""
+    """Connections per client address; clients of a unix socket ("") have none and are not counted.
+
+    Of IPv6 the first 64 bits count, for whoever has one address has all of that network (RFC 7707 section 2).
+    """
 
     __slots__ = ("_counts", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str | bytes, int] = {}
 
     def enter(self, address: str) -> bool:
         """Count a connection; False (and not counted) when that address has its share already."""
         if not address:
             return True
-        count = self._counts.get(address, 0)
+        holder = holder_of(address)
+        count = self._counts.get(holder, 0)
         if count >= self.limit:
             return False
-        self._counts[address] = count + 1
+        self._counts[holder] = count + 1
         return True
 
     def leave(self, address: str) -> None:
         """One connection less of those that `enter` let in."""
-        count = self._counts.get(address, 0) - 1
+        holder = holder_of(address)
+        count = self._counts.get(holder, 0) - 1
         if count > 0:
-            self._counts[address] = count
+            self._counts[holder] = count
         else:
-            self._counts.pop(address, None)
+            self._counts.pop(holder, None)
+
+
+def holder_of(address: str) -> str | bytes:
+    """What stands for the client: its IPv4 address, or the network of its IPv6 one."""
+    return socket.inet_pton(socket.AF_INET6, address)[:8] if ":" in address else address

@@ -21,8 +21,8 @@ from itkwsgi.front.connection import ClientConnection
 from itkwsgi.front.http1.parser import Limits
 from itkwsgi.front.lines import LineBatch, Notes
 from itkwsgi.front.poller import Poller
+from itkwsgi.front.pools import Pools
 from itkwsgi.front.router import Router
-from itkwsgi.front.upstream import Pools
 from itkwsgi.front.waker import Waker
 
 if TYPE_CHECKING:

@@ -7,27 +7,28 @@ full queue means busy.  Once something was sent there is no second try, for a PO
 The body is sent while the answer is read; an answer that is complete ends the sending.  An answer without END_REQUEST
 is a truncated one, whatever its bytes say.  After END_REQUEST the visitor is done with it, but the slot is not: the
 connection stays until the child closes it, which is when the work after the answer is over.
+
+A child may send descriptors instead of an answer; see `front.pools`.
 """
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Protocol
 
 from itkwsgi.errors import AppError
 from itkwsgi.front.poller import HANGUP, READ, WRITE
+from itkwsgi.front.pools import connect
 from itkwsgi.front.refusal import Refusal
+from itkwsgi.linux.fds import receive_bare
 from itkwsgi.wire import fastcgi
 from itkwsgi.wire.cgi import AnswerHead, AnswerHeadDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
 
-    from itkwsgi.front.admission import Admission
     from itkwsgi.front.bodies import Body
-    from itkwsgi.front.poller import Poller
+    from itkwsgi.front.pools import Pools
     from itkwsgi.front.settings import Site
-    from itkwsgi.front.waker import Waker
 
 READ_SIZE = 64 * 1024
 BODY_PIECE = 60 * 1024
@@ -37,7 +38,6 @@ MOST_WAKES = 4
 MOST_STDERR = 4 * 1024
 
 NO_BODY = fastcgi.encode_stdin(b"")
-_SOCKET_TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
 class Client(Protocol):
@@ -52,19 +52,6 @@ class Client(Protocol):
 
     def pool_wrote(self, text: bytes) -> None:
         """A line or more for the log."""
-
-
-class Pools:
-    """What all exchanges share.  ``path`` gives the socket of a site's pool; the process's directory is that of the
-    pools."""
-
-    __slots__ = ("admission", "path", "poller", "waker")
-
-    def __init__(self, poller: Poller, admission: Admission, waker: Waker, path: Callable[[int], str]) -> None:
-        self.poller = poller
-        self.admission = admission
-        self.waker = waker
-        self.path = path
 
 
 class Exchange:
@@ -107,6 +94,9 @@ class Exchange:
     def start(self) -> None:
         """Connect and send; the client hears of it later, or at once when there is nothing to wait for."""
         admission = self._pools.admission
+        if self._site.index in self._pools.banned:
+            self._fail(Refusal(502, "the site sent descriptors; it is not asked again until the server is restarted"))
+            return
         if not admission.enter(self._site):
             self._fail(Refusal(503, f"max_clients: {admission.describe(self._site)}"))
             return
@@ -227,13 +217,16 @@ class Exchange:
         if sock is None:
             return
         try:
-            data = sock.recv(READ_SIZE)
+            data = receive_bare(sock, READ_SIZE)
         except BlockingIOError:
             return
         except OSError:  # reset: the child died with something unread
             data = b""
         if self._client is None:
             self._close()  # the child is done with its work after the answer; more bytes of it would be nonsense
+            return
+        if data is None:
+            self._fail(Refusal(502, "the pool sent descriptors"))
             return
         if not data:
             self._fail(Refusal(500, "the answer broke off: the child ended, or was ended, before it was complete"))
@@ -322,21 +315,7 @@ class Exchange:
             return
         self._sock = None
         self._body = None
-        if self._watched:
-            self._pools.poller.forget(sock.fileno())
-        sock.close()
-        self._pools.admission.leave(self._site)
-
-
-def connect(path: str) -> socket.socket:
-    """A non-blocking connection to a pool.  Raises OSError."""
-    sock = socket.socket(socket.AF_UNIX, _SOCKET_TYPE)
-    try:
-        sock.connect(path)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+        self._pools.hang_up(sock, self._site, watched=bool(self._watched))
 
 
 def refused_by_pool(protocol_status: int) -> Refusal:

@@ -1,4 +1,4 @@
-"""The control channel (fd 3): asks the supervisor to wake pools, hears when they are awake, and when to stop.
+"""The control channel (fd 3): asks the supervisor to wake and end pools, hears when they are awake, and when to stop.
 
 However many requests wait for a site, one message asks for it; who waits gets a callback.  Only a message's kind, an
 index and the table's generation pass here.  When the channel is at its end the supervisor is gone, and so must this
@@ -69,6 +69,10 @@ class Waker:
     def forget(self, index: int, sleeper: Sleeper) -> None:
         """That one waits no longer.  The pool wakes nevertheless, and an answer is still to come."""
         self._waiting.get(index, {}).pop(sleeper, None)
+
+    def end(self, index: int) -> None:
+        """Have that site's pool ended, with all that came from it."""
+        self._say(control.END, index)
 
     def _say(self, kind: int, index: int = 0) -> None:
         self._outgoing.append(control.pack(kind, index, self._generation))

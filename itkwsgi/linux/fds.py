@@ -3,6 +3,10 @@
 A descriptor too many is a way into somebody else's site, so lists here say what stays, never what goes; what comes from
 outside is close-on-exec before anybody sees it, and a message that does not fit exactly is thrown away with all it
 carried.
+
+To throw away what somebody else sent is to close it, and close(2) may wait: for a TCP socket with SO_LINGER as long as
+its sender likes.  recv(2), which takes no descriptors, closes them just so, and closing a unix socket closes what is
+still in its queue.  So what may not wait reads from a site by `receive_bare`, and leaves by `hang_up`.
 Sources: close_range(2), unix(7), recvmsg(2), memfd_create(2), F_ADD_SEALS in fcntl(2).
 """
 
@@ -17,8 +21,10 @@ from _socket import (
     MSG_CMSG_CLOEXEC,
     MSG_CTRUNC,
     MSG_NOSIGNAL,
+    MSG_PEEK,
     MSG_TRUNC,
     SCM_RIGHTS,
+    SHUT_RDWR,
     SOL_SOCKET,
     socket,
 )
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 
 HIGHEST = 2**31 - 1  # a descriptor is an int
 MOST_PER_MESSAGE = 253  # SCM_MAX_FD, unix(7)
+
+_PIECE = 65536  # bytes at a time, of what nobody wants to have
 
 _INT = struct.Struct("i")
 _MFD_NOEXEC_SEAL = 8  # Linux 6.3
@@ -136,6 +144,33 @@ def receive_message(sock: socket, max_bytes: int, max_fds: int = 0) -> tuple[byt
             os.close(fd)
         raise MessageError(f"a message with more than {max_bytes} bytes and {max_fds} descriptors")
     return data, fds
+
+
+def receive_bare(sock: socket, size: int) -> bytes | None:
+    """As recv(2) on a unix stream.  None when descriptors are next: then nothing was taken, and nothing may be ever.
+
+    Raises OSError as recv(2).
+    """
+    data, _, flags, _ = sock.recvmsg(size, 0, MSG_PEEK)  # which takes no descriptor out of the queue
+    if flags & MSG_CTRUNC:
+        return None
+    if data:
+        sock.recv(len(data))  # exactly what was looked at: what came since may carry some
+    return data
+
+
+def hang_up(sock: socket) -> bool:
+    """Close a unix stream.  False when there are descriptors in its queue: then it is shut, but has to stay open."""
+    try:
+        sock.shutdown(SHUT_RDWR)  # from here on nobody can send
+        while (data := receive_bare(sock, _PIECE)) or data is None:
+            if data is None:
+                return False
+    except OSError:
+        sock.close()  # reset: which is only said when the queue is empty
+        return True
+    sock.close()
+    return True
 
 
 def memfd_with(data: bytes, name: str) -> int:

@@ -67,7 +67,10 @@ _SYS_KEYCTL = {  # this older one has not; 64-bit processes only
     "ppc64le": 271,
     "s390x": 280,
 }
+_KEYCTL_GET_KEYRING_ID = 0
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_KEYCTL_SETPERM = 5
+_KEY_SPEC_SESSION_KEYRING = -3
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -88,6 +91,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 _prctl.restype = ctypes.c_int
+# For the one call that every child of a pool makes: ctypes' own errno and argument types touch four times the memory.
+_prctl_without_errno = ctypes.CDLL(None).prctl
 _capget = _libc.capget
 _capset = _libc.capset
 for _call in (_capget, _capset):
@@ -208,7 +213,8 @@ def get_death_signal() -> int:
 
 def set_death_signal(number: int) -> None:
     """Ask for a signal when the parent's thread ends.  The kernel forgets it at fork and at any change of identity."""
-    prctl(PR_SET_PDEATHSIG, number)
+    if _prctl_without_errno(PR_SET_PDEATHSIG, number):
+        raise OSError(errno.EINVAL, f"no death signal {number}")  # the only error it has
 
 
 def get_subreaper() -> bool:
@@ -255,10 +261,28 @@ def join_new_session_keyring() -> None:
     """Leave the inherited session keyring for a new, empty one that no other process has.
 
     Raises `OSError`: ENOSYS from a kernel without keys, EPERM where a seccomp filter denies them (then to everybody who
-    is forked from here too), EDQUOT when this user has too many.  Raises `NotImplementedError` on a machine whose call
-    number is not in the table above.
+    is forked from here too), EDQUOT when this user has too many.
     """
+    _keyctl("join", _KEYCTL_JOIN_SESSION_KEYRING, 0)
+
+
+def close_session_keyring() -> None:
+    """Take all rights from this process's session keyring: who inherits it can put nothing in and find nothing there.
+
+    Raises `OSError` as above, and EACCES when it is another user's.
+    """
+    _keyctl("setperm", _KEYCTL_SETPERM, _KEY_SPEC_SESSION_KEYRING)
+
+
+def use_session_keyring() -> None:
+    """Raises `OSError` (EACCES) when this process may not use its session keyring, as after `close_session_keyring`."""
+    _keyctl("get", _KEYCTL_GET_KEYRING_ID, _KEY_SPEC_SESSION_KEYRING)
+
+
+def _keyctl(name: str, operation: int, key: int) -> None:
+    """keyctl(2) with a last argument of 0.  Raises `OSError`, and `NotImplementedError` on a machine whose call number
+    is not in the table above."""
     number = _SYS_KEYCTL.get(os.uname().machine)
     if number is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         raise NotImplementedError(f"no number for keyctl on a {os.uname().machine}")
-    _checked(_syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, 0, 0), "keyctl join")
+    _checked(_syscall(number, operation, key, 0), f"keyctl {name}")

@@ -172,13 +172,38 @@ def _change_ids(identity: Identity, backend: Backend, before: ProcessStatus) -> 
 
 def _leave_session_keyring() -> None:
     """Keys in a session keyring are readable by whoever inherited it, whatever their uid: neither root's nor a keyring
-    shared by all sites of a zygote may be passed on."""
+    shared by all sites of a zygote may be passed on.
+
+    A user may have 200 keys (keyrings(7)), and so 200 pools.  Those beyond stay in the zygote's, if that is closed.
+    """
     try:
         kernel.join_new_session_keyring()
     except OSError as error:
+        if error.errno == errno.EDQUOT and _session_keyring_is_closed():
+            return
         # No keys in this kernel, or a seccomp filter that denies them: then it denies them to the site as well.
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
+
+
+def _session_keyring_is_closed() -> bool:
+    try:
+        kernel.use_session_keyring()
+    except OSError as error:
+        return error.errno == errno.EACCES
+    return False
+
+
+def close_session_keyring() -> None:
+    """In a zygote: none of its sites shall find anything in the keyring that they start with.
+
+    Raises `SwitchError` when that cannot be had.
+    """
+    try:
+        kernel.close_session_keyring()
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # as above: where there are no keys
+            raise SwitchError(f"close the session keyring: {error}") from error
 
 
 def _lock(backend: Backend, before: ProcessStatus, keep: frozenset[int]) -> None:

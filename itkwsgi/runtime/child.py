@@ -15,9 +15,10 @@ import os
 import select
 import struct
 import sys
-from _signal import SIG_SETMASK, SIGUSR1, pthread_sigmask
+from _signal import SIG_SETMASK, SIGKILL, SIGUSR1, pthread_sigmask
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 
+from itkwsgi.linux.by_ctypes import set_death_signal
 from itkwsgi.runtime import failures, slots
 from itkwsgi.runtime.connection import Connection, VisitorGone, body_file
 from itkwsgi.runtime.environ import build_environ
@@ -68,12 +69,15 @@ class Child:
     def begin(self) -> None:
         """Cut what ties it to the pool; from here on it is a plain process of the site.
 
-        It has no death signal, which it could clear anyway: when its pool ends, it becomes the zygote's child or the
-        supervisor's, and those end whatever came to them.
+        It ends with its pool.  A site can undo that: then it becomes the zygote's child, or the supervisor's, and those
+        end whatever came to them.
         """
         pthread_sigmask(SIG_SETMASK, ())
         os.setpgid(0, 0)
-        self.pool.channel.close()
+        set_death_signal(SIGKILL)
+        if os.getppid() != self.pool.pid:
+            os._exit(0)
+        os.close(self.pool.channel)
         self.pool.title.show(self.pool.idle_title)
         self.pool.exits.forget()
 
@@ -95,9 +99,10 @@ class Child:
         return 0
 
     def tell(self, state: int) -> None:
-        """Mark the slot and wake the pool."""
+        """Mark the slot, and wake the pool when there is something for it to do."""
         self.pool.slots.mark(self.slot, state)
-        os.kill(self.pool.pid, SIGUSR1)
+        if self.pool.slots.pool_is_needed():
+            os.kill(self.pool.pid, SIGUSR1)
 
     def accept(self) -> socket:
         """Wait for a connection that may be served; raises `QueueDrained` at the end of a retired listener."""

@@ -7,6 +7,7 @@ directory that the pool made at import).  At its end, with the visitor already l
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import sys
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 POLL_SECONDS = 0.005
-# The links of /proc/self/task: one for each thread, and the two that every directory has (proc(5)).
-LINKS_OF_ONE_THREAD = 3
 
 
 class PoolsExits:
@@ -61,9 +60,14 @@ def leave(status: int, grace: float) -> None:
 
 
 def wait_for_threads(grace: float) -> None:
-    """Wait until this is the only thread, native ones counted, or the grace is over."""
+    """Wait until the threads that Python code began are gone, by whatever module, or the grace is over.
+
+    Threads of native libraries alone are not waited for: those never end by themselves.
+    """
+    if not _thread._count():
+        return
     deadline = time.monotonic() + grace
-    while os.stat("/proc/self/task").st_nlink > LINKS_OF_ONE_THREAD and time.monotonic() < deadline:
+    while _thread._count() and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 

@@ -6,7 +6,7 @@ Both come here already as the site's user, with the listener, the channel and th
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, socket
+from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from itkwsgi.linux import by_ctypes
 from itkwsgi.linux.title import ProcessTitle
@@ -43,14 +43,13 @@ def run_pool(plan: dict[str, Any]) -> None:
     title.set(f"itkwsgi: pool {plan['name']}")
     by_ctypes.set_name("itkwsgi-pool")
     by_ctypes.set_subreaper()
-    channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, CHANNEL_FD)
-    channel.setblocking(False)
+    os.set_blocking(CHANNEL_FD, False)
     listener = socket(AF_UNIX, SOCK_STREAM, 0, LISTENER_FD)
     external = socket(AF_UNIX, SOCK_STREAM, 0, EXTERNAL_FD) if plan["external"] else None
     listener.setblocking(external is None)
-    channel.send(PoolState.SWITCHED)
+    os.write(CHANNEL_FD, PoolState.SWITCHED)
     try:
         settle(plan)
     except OSError as error:
         failures.log(f"root = {plan['root']!r} cannot be entered by uid {plan['uid']}: {error.strerror}")
-    Pool(plan, listener, channel, external, title).run()
+    Pool(plan, listener, CHANNEL_FD, external, title).run()

@@ -59,7 +59,7 @@ class Pool:
         self,
         plan: dict[str, Any],
         listener: Socket,
-        channel: Socket,
+        channel: int,
         external: Socket | None,
         title: ProcessTitle,
     ) -> None:
@@ -154,8 +154,10 @@ class Pool:
         busy = self.slots.count(slots.BUSY)
         if self.retiring:
             return int(not self.drained and idle == 0 and busy < self.plan["max_children"])
+        missing = self.policy.missing(idle, busy, now)
         self.slots.ask_one_to_end(self.policy.surplus(idle))
-        return self.policy.missing(idle, busy, now)
+        self.slots.wake_below(self.policy.target // 2)
+        return missing
 
     def wait(self) -> None:
         """Sleep until a signal or the next deadline, then look at everything."""
@@ -244,7 +246,7 @@ class Pool:
     def say(self, state: bytes) -> None:
         """Tell the supervisor.  When it is gone the zygote ends this pool; nothing to do here."""
         try:
-            self.channel.send(state)
+            os.write(self.channel, state)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError):
             return
 

@@ -88,11 +88,17 @@ def rehearse(title: ProcessTitle) -> None:
 
 
 def resolve_symbols() -> None:
-    """Call once what only a child calls: the dynamic linker looks each function up at its first call."""
+    """Call once what only a child calls: the dynamic linker looks each function up at its first call.
+
+    None of them has an effect here: this process leads its session, and the socket is bound to nothing.
+    """
     _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+    os.getppid()
     unbound = socket(AF_UNIX, SOCK_STREAM)
     unbound.setblocking(False)
-    try:
-        unbound._accept()  # type: ignore[attr-defined]
-    except OSError:
-        unbound.close()  # it listens to nobody
+    for call in (lambda: os.setpgid(0, 0), unbound._accept):  # type: ignore[attr-defined]
+        try:
+            call()
+        except OSError:
+            continue
+    unbound.close()

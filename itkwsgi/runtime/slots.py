@@ -19,7 +19,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.memory = mmap.mmap(-1, size + 1)  # the last byte: children that may live on shall end
+        self.memory = mmap.mmap(-1, size + 2)  # and two bytes of the pool's: see `ask_one_to_end` and `wake_below`
 
     def take(self) -> int | None:
         """Reserve the lowest free slot for a child about to be forked; None when all are in use."""
@@ -46,6 +46,14 @@ class Slots:
     def ask_one_to_end(self, wanted: bool) -> None:
         """In the pool: more children live than are needed."""
         self.memory[self.size] = int(wanted)
+
+    def wake_below(self, idle: int) -> None:
+        """In the pool: be woken when no more than so many idle children are left."""
+        self.memory[self.size + 1] = min(idle, 255)
+
+    def pool_is_needed(self) -> bool:
+        """In a child that is no longer idle: is it for the pool to fork?  Else its end is soon enough to be noticed."""
+        return self.count(IDLE) <= self.memory[self.size + 1]
 
     def should_end(self) -> bool:
         """In a child that serves many requests: end after this one?  The first that reads the wish takes it."""

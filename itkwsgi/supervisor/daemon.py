@@ -1,22 +1,24 @@
 """The supervisor's loop: signals, messages and deadlines, each to its handler.
 
 One thread, one selector.  Signal handlers only wake the loop.  Nothing here waits for anybody: not for a role to end,
-not for a log to read, not for a pool to start.
+not for a log to read, not for a pool to start.  What the kernel itself may make us wait for (to close the last copy of
+a descriptor that a front sent, or left in a socket's queue, can take as long as its sender likes: SO_LINGER) is
+interrupted by an alarm.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import Bug, OperatorError
-from itkwsgi.linux import orphans
+from itkwsgi.linux import fds, orphans
 from itkwsgi.supervisor import places
 from itkwsgi.supervisor.keeper import Keeper
 from itkwsgi.supervisor.loglink import LogLink
+from itkwsgi.supervisor.notes import Notes, tell_operator
 from itkwsgi.supervisor.plan import ZygotePlan, front_count, zygote_key, zygote_plans
 from itkwsgi.supervisor.restart import LONGEST_PAUSE, Backoff
 from itkwsgi.supervisor.roles import Launcher, Role
@@ -29,11 +31,18 @@ from itkwsgi.wire import control
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from typing import TypeVar
 
     from itkwsgi.config.model import Config
     from itkwsgi.supervisor.places import Places
 
-HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    Message = TypeVar("Message")
+
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM)
+# A handler takes a millisecond; a system call of one that takes longer than this is interrupted.
+ALARM_SECONDS = 0.2
+# Who closed its channel is on its way to its end; a zygote takes the longest, with all it has to end before.
+HUNG_UP_SECONDS = 10.0
 # A role that is not ready by then will not be.
 START_SECONDS = 60.0
 # Site names in one order to the log; a name has at most 253 characters.
@@ -47,7 +56,7 @@ class Supervisor:
         self.config = config
         self.watch = Watch()
         self.timers = Timers()
-        self.log = LogLink()
+        self.log = LogLink(self.timers.after)
         self.roster = Roster(self.note)
         self.launcher = Launcher(config, where, listeners, self.log, privileged=privileged)
         self.keeper = Keeper(config, where, self.roster, self.watch, self.timers, self.log, privileged=privileged)
@@ -55,7 +64,7 @@ class Supervisor:
         self.zygotes = {plan.key: plan for plan in zygote_plans(config)}
         self.backoffs: dict[str, Backoff] = {}
         self.stopping = Stopping(self)
-        self.notes: int | None = None
+        self.notes = Notes()
         self.exit_status: int | None = None
         self.said_ready = False
 
@@ -66,8 +75,11 @@ class Supervisor:
         self.watch_signals()
         self.start_roles()
         while self.exit_status is None:
-            self.watch.round(self.timers.wait())
+            ready = self.watch.wait(self.timers.wait())
+            signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS, ALARM_SECONDS)
+            self.watch.handle(ready)
             self.timers.run()
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
         return self.exit_status
 
     def watch_signals(self) -> None:
@@ -94,10 +106,7 @@ class Supervisor:
 
     def note(self, text: str) -> None:
         """A line in the server's error log.  A full pipe loses it rather than stop the supervisor."""
-        try:
-            os.write(2 if self.notes is None else self.notes, f"{text}\n".encode(errors="backslashreplace"))
-        except BlockingIOError:
-            sys.stderr.write(f"itkwsgi: {text}\n")
+        self.notes.say(text)
 
     # --- starting
 
@@ -106,8 +115,8 @@ class Supervisor:
         self.open_server_logs()
         self.start_log()
         self.name_sites()
-        self.notes = self.log.pipe("notes supervisor", {"do": "notes", "name": "supervisor"})
-        os.set_blocking(self.notes, False)
+        self.notes.log = self.log.pipe("notes supervisor", {"do": "notes", "name": "supervisor"})
+        os.set_blocking(self.notes.log, False)
         self.keeper.open_externals()
         for plan in self.zygotes.values():
             self.start_zygote(plan)
@@ -125,7 +134,7 @@ class Supervisor:
     def open_server_logs(self) -> None:
         """Open the server's logs, anew after a rotation, and hand them to the log role."""
         server = self.config.server
-        files = [places.open_log(server.error_log), places.open_log(server.access_log)]
+        files = places.open_logs((server.error_log, server.access_log))
         self.log.add("files", {"do": "files", "error": True, "access": True}, files)
 
     def reopen_logs(self) -> None:
@@ -161,8 +170,7 @@ class Supervisor:
         self.pools.start_queued()
         if not self.said_ready and self.roster.all_ready():
             self.said_ready = True
-            sys.stderr.write("ready\n")
-            sys.stderr.flush()
+            tell_operator("ready")
 
     def start_is_over(self) -> None:
         """A server that cannot get its roles up says so and ends."""
@@ -172,27 +180,35 @@ class Supervisor:
 
     def fail(self, text: str) -> None:
         """The start failed: say it to the operator and end."""
-        sys.stderr.write(f"itkwsgi: {text}\n")
+        tell_operator(f"itkwsgi: {text}")
         self.stopping.begin(graceful=False, status=1)
 
     # --- hearing
 
     def hear_front(self, role: Role) -> None:
         """One message of a front, by its table; anything else ends it."""
+        message = self.hear(role, control.FRONT_MESSAGE_SIZE, lambda data: control.unpack(data, control.FRONT_MAY_SAY))
+        if message is None:
+            return
+        if message.kind == control.READY:
+            self.is_ready(role)
+        elif message.generation == self.keeper.generation:
+            self.obey_front(role, message)
+
+    def hear(self, role: Role, size: int, unpack: Callable[[bytes], Message]) -> Message | None:
+        """One message of a role.  None, and the role hung up on, when it closed its end or spoke nonsense."""
         try:
-            data = role.channel.recv(control.FRONT_MESSAGE_SIZE + 1)
-            message = control.unpack(data, control.FRONT_MAY_SAY) if data else None
-        except ConnectionResetError:
-            message = None
+            data, _ = fds.receive_message(role.channel, size)
+            if data:
+                return unpack(data)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self.note(f"{role} ({role.pid}) cannot be heard: {error.strerror}")
         except Bug as error:
             self.roster.end(role, f"sent {error}")
-            message = None
-        if message is None:
-            self.hang_up(role)
-        elif message.kind == control.READY:
-            self.is_ready(role)
-        elif message.generation == self.keeper.generation and not self.stopping.begun:
-            self.obey_front(role, message)
+        self.hang_up(role)
+        return None
 
     def obey_front(self, role: Role, message: control.FrontMessage) -> None:
         """The two things a front may ask of root."""
@@ -203,14 +219,9 @@ class Supervisor:
 
     def hear_zygote(self, role: Role) -> None:
         """One notice of a zygote."""
-        try:
-            data = role.channel.recv(control.NOTICE_SIZE + 1)
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            self.hang_up(role)
+        notice = self.hear(role, control.NOTICE_SIZE, control.unpack_notice)
+        if notice is None:
             return
-        notice = control.unpack_notice(data)
         if notice.kind == control.ZYGOTE_READY:
             self.is_ready(role)
         elif notice.kind == control.SPAWNED:
@@ -220,9 +231,17 @@ class Supervisor:
             self.stopping.advance()
 
     def hang_up(self, role: Role) -> None:
-        """Its end of the channel is closed; its exit is seen by `reap`."""
+        """Close the channel of a role that closed its own end, or is to end; its exit is seen by `reap`."""
+        if role.channel.fileno() < 0:
+            return
         self.watch.forget(role.channel)
         role.channel.close()
+        self.timers.after(HUNG_UP_SECONDS, lambda: self.must_have_ended(role))
+
+    def must_have_ended(self, role: Role) -> None:
+        """Without a channel it is nobody's."""
+        if self.roster.roles.get(role.pid) is role:
+            self.roster.end(role, "closed its channel and lives on")
 
     # --- ending
 

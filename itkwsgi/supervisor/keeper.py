@@ -1,15 +1,19 @@
 """What the pool table needs done: sockets, orders to zygotes, logs, and the two kinds of visitors root may notice.
 
-Root looks whether somebody waits at a listener (poll); it never accepts.  From a pool it reads one byte at a time.
+Root looks whether somebody waits at a listener (poll); it never accepts.  From a pool it reads one byte at a time, out
+of a pipe: nothing but bytes can come that way.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import OperatorError
+from itkwsgi.linux import process_status
 from itkwsgi.supervisor import places, sockets
 from itkwsgi.supervisor.plan import pool_plan, zygote_key
 from itkwsgi.supervisor.pools import PoolTable
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 # A pool_socket's visitor for a site that may not start now is looked at again after this.
 AGAIN_SECONDS = 1.0
+# Descriptors that no new pool may take: what root needs to go on (a role started again, a log opened anew).
+KEPT_FREE = 64
 
 
 class Keeper:
@@ -69,15 +75,21 @@ class Keeper:
     def tell(self, front: int, kind: int, index: int) -> None:
         self.roster.tell_front(front, kind, index, self.generation)
 
-    def forget(self, sock: socket.socket) -> None:
+    def forget(self, sock: socket.socket | int) -> None:
         self.watch.forget(sock)
 
     # --- pools
 
     def can_spawn(self, row: Row) -> bool:
-        return self.roster.zygote(zygote_key(row.vhost)) is not None
+        """Is its zygote there, and is it its user's turn?  The sites of one user never import in all places at once."""
+        if self.roster.zygote(zygote_key(row.vhost)) is None:
+            return False
+        if not self.privileged:
+            return True
+        same = sum(1 for pool in self.table.importing if pool.row.vhost.ids == row.vhost.ids)
+        return same < max(1, self.table.max_imports - 1)
 
-    def spawn(self, pool: Pool, channel: socket.socket) -> bool:
+    def spawn(self, pool: Pool, channel: int) -> bool:
         """Have the zygote fork a pool; False when that could not be ordered."""
         vhost, zygote = pool.row.vhost, self.roster.zygote(zygote_key(pool.row.vhost))
         if zygote is None or vhost.ids is None or pool.listener is None:
@@ -89,7 +101,7 @@ class Keeper:
             self.note(f"{vhost.name}: {error}")
             return False
         plan = pool_plan(self.config, vhost, pool.serial, privileged=self.privileged, tmp_dir=tmp)
-        handed = [pool.listener.fileno(), channel.fileno(), log]
+        handed = [pool.listener.fileno(), channel, log]
         if pool.row.external is not None:
             self.forget(pool.row.external)
             handed.append(pool.row.external.fileno())
@@ -97,6 +109,11 @@ class Keeper:
             return self.roster.tell_zygote(zygote, {"do": control.SPAWN, "plan": plan}, handed)
         finally:
             os.close(log)
+
+    def may_order(self, pool: Pool) -> bool:
+        """Is there room for an order to its zygote?  To one that is gone there is nothing to say."""
+        zygote = self.roster.zygote(zygote_key(pool.row.vhost))
+        return zygote is None or self.roster.has_room(zygote)
 
     def order(self, pool: Pool, do: str) -> None:
         zygote = self.roster.zygote(zygote_key(pool.row.vhost))
@@ -112,9 +129,9 @@ class Keeper:
         if pool.channel is None:
             return
         try:
-            data = pool.channel.recv(2)
-        except ConnectionResetError:
-            data = b""
+            data = os.read(pool.channel, 1)
+        except BlockingIOError:
+            return
         if data:
             self.table.says(pool, data)
         else:
@@ -131,31 +148,45 @@ class Keeper:
         self.table.visitors(pool)
 
     def slept(self, pool: Pool) -> None:
-        """A pool is gone: its pipe with it, and its pool_socket is watched again."""
+        """A pool is gone: its pipe with it."""
         row = pool.row
         if row.current is pool or row.current is None:
             self.log.remove(log_key(row.vhost), {"do": "asleep", "index": row.vhost.index})
-            self.watch_external(row)
+
+    def rest(self, row: Row) -> None:
+        """No pool accepts for this site: its pool_socket is watched again."""
+        self.watch_external(row)
+
+    def stuck(self, pool: Pool) -> None:
+        """It was to be ended and is not.  In the kernel nothing can reach it; otherwise it is its zygote that hangs."""
+        name, zygote = pool.row.vhost.name, self.roster.zygote(zygote_key(pool.row.vhost))
+        if pool.pid and hangs_in_kernel(pool.pid):
+            self.note(f"{name}: its pool {pool.pid} hangs in the kernel and cannot be ended")
+        elif zygote is not None:
+            self.roster.end(zygote, f"did not end the pool of {name}")
 
     def cpu_seconds(self, pid: int) -> float:
         """CPU time of a process, from /proc/PID/stat (proc(5)); 0 when it is gone."""
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
 
     # --- sockets
 
     def listen(self, row: Row) -> socket.socket:
+        """Raises OSError, also when the descriptors that are left are for other things."""
         gid = self.config.server.front_ids.gid if self.privileged else None
-        return sockets.bind_pool(self.places.pools, row.vhost.index, gid)
+        sock = sockets.bind_pool(self.places.pools, row.vhost.index, gid)
+        if sock.fileno() >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_FREE:
+            sock.close()
+            raise OSError(errno.EMFILE, "too many pools for this server's limit of open files (ulimit -n)")
+        return sock
 
     def unlisten(self, row: Row) -> None:
-        path = os.path.join(self.places.pools, sockets.pool_name(row.vhost.index))
-        if os.path.lexists(path):
-            os.unlink(path)
+        remove_socket(os.path.join(self.places.pools, sockets.pool_name(row.vhost.index)))
 
     def open_externals(self) -> None:
         """Bind every pool_socket.  Raises `OperatorError`."""
@@ -167,15 +198,30 @@ class Keeper:
                 self.watch_external(row)
 
     def watch_external(self, row: Row) -> None:
+        if row.external is not None and sockets.is_shut(row.external):
+            self.bind_again(row)
         external = row.external
         if external is not None and not self.watch.has(external):
             self.watch.add(external, lambda: self.external_visitor(row))
+
+    def bind_again(self, row: Row) -> None:
+        """Its pool shut the pool_socket, which then is ready for ever and lets nobody in."""
+        if row.external is None or row.vhost.pool_socket is None:
+            return
+        try:
+            fresh = sockets.bind_external(row.vhost.pool_socket)
+        except OperatorError as error:
+            self.note(f"{row.vhost.name}: {error}")
+            return
+        self.forget(row.external)
+        row.external.close()
+        row.external = fresh
 
     def external_visitor(self, row: Row) -> None:
         """Another web server's request for a sleeping site."""
         if row.external is not None:
             self.forget(row.external)
-        if self.table.may_start(row):
+        if self.table.may_start(row) and not (row.external is not None and sockets.is_shut(row.external)):
             self.table.want(row)
         else:
             self.after(AGAIN_SECONDS, lambda: self.watch_external(row))
@@ -187,7 +233,7 @@ class Keeper:
             if row.external is not None and row.vhost.pool_socket is not None:
                 self.forget(row.external)
                 row.external = None
-                os.unlink(row.vhost.pool_socket.path)
+                remove_socket(row.vhost.pool_socket.path)
 
     # --- logs
 
@@ -219,13 +265,20 @@ def log_key(vhost: Vhost) -> str:
 
 def site_log_files(vhost: Vhost) -> list[int]:
     """A site's own logs, opened: first errors, then accesses.  Raises `OperatorError`."""
-    files: list[int] = []
+    return places.open_logs((vhost.error_log, vhost.access_log))
+
+
+def remove_socket(path: str) -> None:
+    """Remove a socket that may be gone already."""
     try:
-        for path in (vhost.error_log, vhost.access_log):
-            if path:
-                files.append(places.open_log(path))
-    except OperatorError:
-        for fd in files:
-            os.close(fd)
-        raise
-    return files
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def hangs_in_kernel(pid: int) -> bool:
+    """State D: no signal reaches it."""
+    try:
+        return process_status.read(pid).state == process_status.DISK_SLEEP
+    except OSError:
+        return False

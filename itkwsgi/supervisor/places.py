@@ -12,9 +12,12 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from itkwsgi.config.walk import steps
 from itkwsgi.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from itkwsgi.config.model import Config
 
 LOG_MODE = 0o640
@@ -43,7 +46,7 @@ def prepare(config: Config, *, privileged: bool) -> Places:
     make_directory(server.run_dir, 0o755)
     make_directory(server.spool_dir, 0o755)
     make_directory(places.pools, 0o710)
-    make_directory(places.bodies, 0o700)
+    make_directory(places.bodies, 0o700, owner=front.uid if privileged else None)
     make_directory(places.tmp, 0o711)
     if privileged:
         os.chown(places.pools, 0, front.gid, follow_symlinks=False)
@@ -59,8 +62,11 @@ def remove_old_sockets(pools: str) -> None:
             os.unlink(entry.path)
 
 
-def make_directory(path: str, mode: int) -> None:
-    """Make a directory and its parents, or take it when it is there and safe; sets its mode."""
+def make_directory(path: str, mode: int, *, owner: int | None = None) -> None:
+    """Make a directory and its parents, or take it when it is there and safe; sets its mode.
+
+    ``owner``: who may have it beside root.
+    """
     check_parents(path)
     missing = []
     while not os.path.lexists(path):
@@ -69,33 +75,41 @@ def make_directory(path: str, mode: int) -> None:
     for directory in reversed(missing):
         os.mkdir(directory, 0o755)
         path = directory
-    own(path, os.lstat(path), sticky_is_fine=False)
+    own(path, os.lstat(path), sticky_is_fine=False, owner=owner)
     os.chmod(path, mode)
 
 
 def check_parents(path: str) -> None:
-    """Raises `OperatorError` unless every existing directory above ``path`` is safe to pass."""
-    parent = os.path.dirname(path)
-    while parent != path:
-        if os.path.lexists(parent):
-            own(parent, os.stat(parent), sticky_is_fine=True)
-        path, parent = parent, os.path.dirname(parent)
+    """Raises `OperatorError` unless every existing directory above ``path`` is safe to pass, and so is every link on
+    the way and what that leads through."""
+    try:
+        for visit in steps(os.path.dirname(path)):
+            own(visit.path, visit.info, sticky_is_fine=True, link_is_fine=True)
+    except FileNotFoundError:
+        return  # the rest is still to be made
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.filename}: {error.strerror}") from None
 
 
-def own(path: str, found: os.stat_result, *, sticky_is_fine: bool) -> None:
+def own(
+    path: str,
+    found: os.stat_result,
+    *,
+    sticky_is_fine: bool,
+    link_is_fine: bool = False,
+    owner: int | None = None,
+) -> None:
     """Raises `OperatorError` when somebody else could have put something at or below ``path``."""
-    if not stat.S_ISDIR(found.st_mode):
+    is_link = link_is_fine and stat.S_ISLNK(found.st_mode)
+    if not (is_link or stat.S_ISDIR(found.st_mode)):
         raise OperatorError(f"{path} is not a directory: name another one in itk.toml, or remove it")
-    if found.st_uid not in (0, os.geteuid()) and not is_spool(found):
+    if found.st_uid not in (0, os.geteuid(), owner):
         raise OperatorError(f"{path} belongs to uid {found.st_uid}: it must be root's (chown root {path})")
+    if is_link:
+        return  # its mode means nothing
     writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if writable and not (sticky_is_fine and found.st_mode & stat.S_ISVTX):
         raise OperatorError(f"{path} is writable by others than its owner: chmod go-w {path}")
-
-
-def is_spool(found: os.stat_result) -> bool:
-    """The fronts' own directory, 0700 in one that is root's."""
-    return stat.S_IMODE(found.st_mode) == 0o700
 
 
 def open_log(path: str) -> int:
@@ -109,6 +123,20 @@ def open_log(path: str) -> int:
         raise OperatorError(f"{path}: {error.strerror}: name another log file in itk.toml, or mend this one") from None
     os.set_blocking(fd, True)
     return fd
+
+
+def open_logs(paths: Iterable[str | None]) -> list[int]:
+    """Open those that are named, all or none.  Raises `OperatorError`."""
+    files: list[int] = []
+    try:
+        for path in paths:
+            if path:
+                files.append(open_log(path))
+    except OperatorError:
+        for fd in files:
+            os.close(fd)
+        raise
+    return files
 
 
 def make_directory_of(path: str) -> None:

@@ -2,33 +2,46 @@
 
     asleep --WAKE--> ordered --switched--> importing --serving/broken--> serving --leaving--> asleep
                         |                      |                            |
-                     not switched:          died: its visitors           died: its listener is kept,
-                     refuse those who wait  see 500, back-off            the next visitor restarts it
+                     not switched:          died: its visitors           died: its listener is kept, the next
+                     refuse those who wait  see 500, back-off            visitor restarts it, but not for ever
 
 A pool that leaves is let go at once (its name is free for the next one) and drains by itself.  What a pool says moves
-only its own row.  Nothing here waits: not for an import, not for a process to end.
+only its own row, and only forward in the line above.  Nothing here waits: not for an import, not for a process to end;
+and nothing is left waiting: who is told to go and does not is ended, who waits is told something in any case.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import OperatorError
 from itkwsgi.supervisor import sockets
+from itkwsgi.supervisor.bounds import Bounds
 from itkwsgi.supervisor.restart import Backoff
-from itkwsgi.supervisor.rows import BROKEN, CRASHED, IMPORTING, LEAVING, ORDERED, SERVING, Pool, Ports, Row
+from itkwsgi.supervisor.rows import (
+    BROKEN,
+    CRASHED,
+    HANG_SECONDS,
+    IMPORTING,
+    LEAVING,
+    ORDERED,
+    SERVING,
+    Pool,
+    Ports,
+    Row,
+)
 from itkwsgi.wire import control
 from itkwsgi.wire.control import PoolState
 
 if TYPE_CHECKING:
+    import socket
+
     from itkwsgi.config.model import Vhost
 
-# An import that used less CPU than this in HANG_SECONDS hangs, and stops counting among those that run.
-HANG_SECONDS = 2.0
-HANG_CPU_SECONDS = 0.01
+# Visitors of a pool that crashed wait for the next one so long; those of a pool that always crashes wait no more.
+LONGEST_PAUSE_OF_QUEUE = 1.0
 
 
 class PoolTable:
@@ -38,9 +51,12 @@ class PoolTable:
         self.rows = [Row(vhost) for vhost in vhosts]
         self.ports = ports
         self.max_imports = max_imports
-        self.max_pools = max_pools
+        self.bounds = Bounds(self, max_pools)
         self.pools: dict[int, Pool] = {}  # by serial: current ones and those that drain
         self.queue: deque[Row] = deque()
+        self.importing: list[Pool] = []  # as of the last look, without those that hang
+        self.will_look = False
+        self.closed = False  # the server stops: nothing is started any more
         self.serial = 0
 
     # --- wanted
@@ -55,7 +71,7 @@ class PoolTable:
         pool = row.current
         if pool is not None and pool.state not in (ORDERED, CRASHED):
             self.ports.tell(front, control.AWAKE, index)
-        elif pool is None and not self.may_start(row):
+        elif not (self.is_on_its_way(row) or self.may_start(row)):
             self.ports.tell(front, control.REFUSED if row.vhost.problems else control.LATER, index)
         else:
             row.waiting.add(front)
@@ -67,84 +83,102 @@ class PoolTable:
         if pool is not None and pool.listener is not None and sockets.is_shut(pool.listener):
             self.let_go(pool)
 
+    def is_on_its_way(self, row: Row) -> bool:
+        return row.queued or (row.current is not None and row.current.state == ORDERED)
+
     def may_start(self, row: Row) -> bool:
-        """Not a site whose configuration is broken, nor one that just died at its start."""
-        return not row.vhost.problems and self.ports.now() >= row.not_before
+        """Not a site whose configuration is broken, nor one that just died; none when the server stops."""
+        return not self.closed and not row.vhost.problems and self.ports.now() >= row.not_before
 
     def want(self, row: Row) -> None:
         """Start it, or have it start as soon as fewer imports run."""
-        if row.queued or (row.current is not None and row.current.state != CRASHED):
+        if self.closed or row.queued or (row.current is not None and row.current.state != CRASHED):
             return
         row.queued = True
+        row.turns += 1
         self.queue.append(row)
-        self.ports.after(row.vhost.startup_timeout, lambda: self.waited_too_long(row))
+        turn = row.turns
+        self.ports.after(row.vhost.startup_timeout, lambda: self.waited_too_long(row, turn))
         self.start_queued()
 
-    def waited_too_long(self, row: Row) -> None:
+    def waited_too_long(self, row: Row, turn: int) -> None:
         """Its zygote is away, or imports of others took all the time there was."""
-        if row.queued:
-            self.queue.remove(row)
-            row.queued = False
-            self.refuse(row, control.LATER)
+        if not row.queued or row.turns != turn:
+            return
+        self.queue.remove(row)
+        row.queued = False
+        if row.current is not None:  # it crashed: who waits in its listener's queue is told by the end of that
+            self.pools.pop(row.current.serial, None)
+            self.let_go(row.current)
+        self.refuse(row, control.LATER)
+        self.ports.rest(row)
 
     def start_queued(self) -> None:
         """Start as many as may import at once."""
+        self.importing = [pool for pool in self.pools.values() if self.imports(pool)]
         for _ in range(len(self.queue)):
+            if len(self.importing) >= self.max_imports:
+                break
             row = self.queue.popleft()
-            if not self.ports.can_spawn(row) or self.imports_running() >= self.max_imports:
+            if not self.ports.can_spawn(row):
                 self.queue.append(row)
                 continue
             row.queued = False
-            self.make_room()
+            self.bounds.make_room([each.current for each in self.rows if each.current is not None])
             self.start(row)
+        self.look_again()
 
-    def imports_running(self) -> int:
+    def look_again(self) -> None:
+        """While somebody waits: the imports that run now may come to hang without a word."""
+        if self.queue and not self.will_look:
+            self.will_look = True
+            self.ports.after(HANG_SECONDS, self.look)
+
+    def look(self) -> None:
+        self.will_look = False
+        self.start_queued()
+
+    def imports(self, pool: Pool) -> bool:
         """Those that hang (dead NFS) do not count, or one site could keep others from waking."""
-        return sum(1 for pool in self.pools.values() if pool.state in (ORDERED, IMPORTING) and not self.hangs(pool))
-
-    def hangs(self, pool: Pool) -> bool:
-        """Did it use no CPU for `HANG_SECONDS`?"""
-        now = self.ports.now()
-        if now - pool.sampled >= HANG_SECONDS:
-            used = self.ports.cpu_seconds(pool.pid) if pool.pid else 0.0
-            pool.hanging = used - pool.cpu < HANG_CPU_SECONDS
-            pool.sampled, pool.cpu = now, used
-        return pool.hanging
-
-    def make_room(self) -> None:
-        """max_pools: the longest idle retires first, else the oldest."""
-        awake = [row.current for row in self.rows if row.current is not None and row.current.state in (SERVING, BROKEN)]
-        if len(awake) < self.max_pools:
-            return
-        idle = [pool for pool in awake if pool.idle_since is not None]
-        if idle:
-            leaving = min(idle, key=lambda pool: pool.idle_since or 0.0)
-        else:
-            leaving = min(awake, key=lambda pool: pool.started)
-        self.ports.order(leaving, control.TERMINATE)
+        return pool.state in (ORDERED, IMPORTING) and not pool.hangs(self.ports)
 
     # --- starting
 
     def start(self, row: Row) -> None:
         """Make the socket and have the zygote fork."""
         try:
-            listener = self.listener_for(row)
+            pool, theirs = self.new_pool(row)
         except (OSError, OperatorError) as error:
             self.ports.note(f"{row.vhost.name}: no socket for its pool: {error}")
+            self.back_off(row)
             self.refuse(row)
+            self.ports.rest(row)
             return
-        self.serial += 1
-        pool = Pool(row, self.serial, listener, self.ports.now())
-        row.current = self.pools[pool.serial] = pool
-        pool.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pool.channel.setblocking(False)
-        with theirs:
-            if not self.ports.spawn(pool, theirs):
-                self.ended(pool.serial, None)
-                return
+        try:
+            ordered = self.ports.spawn(pool, theirs)
+        finally:
+            os.close(theirs)
+        if not ordered:
+            self.gone(pool, None)
+            return
+        self.importing.append(pool)
         self.ports.watch_channel(pool)
         self.ports.after(row.vhost.startup_timeout, lambda: self.startup_is_over(pool))
-        self.ports.after(HANG_SECONDS * 1.5, self.start_queued)
+
+    def new_pool(self, row: Row) -> tuple[Pool, int]:
+        """A pool in the table, and its own end of its channel.  Raises OSError and `OperatorError`."""
+        ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            listener = self.listener_for(row)
+        except BaseException:
+            os.close(ours)
+            os.close(theirs)
+            raise
+        self.serial += 1
+        pool = Pool(row, self.serial, listener, self.ports.now())
+        pool.channel = ours
+        row.current = self.pools[pool.serial] = pool
+        return pool, theirs
 
     def listener_for(self, row: Row) -> socket.socket:
         """A new one, or that of a pool that crashed, with the visitors in its queue."""
@@ -159,11 +193,7 @@ class PoolTable:
     def startup_is_over(self, pool: Pool) -> None:
         """startup_timeout: an import that is still not done is ended."""
         if pool.state in (ORDERED, IMPORTING) and pool.serial in self.pools:
-            vhost = pool.row.vhost
-            self.ports.note(
-                f"{vhost.name}: no answer in {vhost.startup_timeout:g} s (startup_timeout), {pool.pid} is ended"
-            )
-            self.ports.order(pool, control.KILL)
+            self.bounds.end(pool, f"gave no answer in {pool.row.vhost.startup_timeout:g} s (startup_timeout)")
 
     # --- what a pool or its zygote says
 
@@ -173,19 +203,24 @@ class PoolTable:
             self.pools[serial].pid = pid
 
     def says(self, pool: Pool, state: bytes) -> None:
-        """A pool said something of itself.  Anything unlisted ends it."""
-        if state == PoolState.SWITCHED:
+        """A pool said something of itself.  Anything unlisted ends it, and so does talking without end."""
+        if state not in PoolState.ALL:
+            self.silence(pool, "sent nonsense")
+        elif pool.talks_without_end(self.ports.now()):
+            self.silence(pool, "talks without end")
+        elif state == PoolState.SWITCHED:
             self.switched(pool)
         elif state in (PoolState.SERVING, PoolState.BROKEN):
-            pool.state = SERVING if state == PoolState.SERVING else BROKEN
-            self.start_queued()
+            self.imported(pool, SERVING if state == PoolState.SERVING else BROKEN)
         elif state == PoolState.LEAVING:
             self.let_go(pool)
-        elif state in (PoolState.IDLE, PoolState.ACTIVE):
-            pool.idle_since = self.ports.now() if state == PoolState.IDLE else None
         else:
-            self.ports.note(f"{pool.row.vhost.name}: its pool {pool.pid} sent nonsense and is ended")
-            self.ports.order(pool, control.KILL)
+            pool.idle_since = self.ports.now() if state == PoolState.IDLE else None
+
+    def silence(self, pool: Pool, why: str) -> None:
+        """Listen to it no more."""
+        self.bounds.end(pool, why)
+        self.close_channel(pool)
 
     def switched(self, pool: Pool) -> None:
         """It runs as the site's user: whoever waits may connect, and waits for the import in the socket's queue."""
@@ -196,42 +231,70 @@ class PoolTable:
             self.ports.tell(front, control.AWAKE, pool.row.vhost.index)
         pool.row.waiting.clear()
 
+    def imported(self, pool: Pool, state: str) -> None:
+        """Its import is over, for good or ill.  One that left out a word has said it with this."""
+        self.switched(pool)
+        if pool.state == IMPORTING:
+            pool.state = state
+            self.start_queued()
+
     def let_go(self, pool: Pool) -> None:
         """It retired: the site sleeps from now on, while that pool serves those it has."""
         pool.state = LEAVING
-        if pool.row.current is pool:
-            pool.row.current = None
-            self.ports.unlisten(pool.row)
+        row = pool.row
+        if row.current is pool:
+            row.current = None
+            self.ports.unlisten(row)
+            self.refuse(row, control.LATER)
+            self.ports.rest(row)
         self.close_listener(pool)
+        self.bounds.end_oldest_leaving([each for each in self.pools.values() if each.row is row])
 
     def ended(self, serial: int, status: int | None) -> None:
         """The pool's process is gone, with everything it started; ``status`` None: it never came to be."""
         pool = self.pools.get(serial)
-        if pool is None:
-            return
+        if pool is not None:
+            self.gone(pool, status)
+            self.start_queued()
+
+    def gone(self, pool: Pool, status: int | None) -> None:
+        """As `ended`, but for those who wait in the queue."""
         self.close_channel(pool)
         self.ports.slept(pool)
-        if pool.row.current is pool and pool.listener is not None and not sockets.is_shut(pool.listener):
+        shut = pool.listener is None or sockets.is_shut(pool.listener)
+        if pool.row.current is pool and not shut and not self.closed:
             self.died(pool, status)
         else:
+            del self.pools[pool.serial]
             self.let_go(pool)
-            del self.pools[serial]
-        self.start_queued()
 
     def died(self, pool: Pool, status: int | None) -> None:
         """It ended without leaving."""
         row = pool.row
         self.ports.note(f"{row.vhost.name}: its pool {pool.pid} {how_it_ended(status)} while {pool.state}")
-        row.backoff = row.backoff or Backoff()
-        pause = row.backoff.failed(self.ports.now())
-        if pool.state in (SERVING, BROKEN):
+        pause = self.back_off(row)
+        if pool.state in (SERVING, BROKEN) and pause <= LONGEST_PAUSE_OF_QUEUE:
             pool.state = CRASHED
             self.ports.after(pause, lambda: self.ports.watch_visitors(pool) if row.current is pool else None)
+            self.ports.rest(row)
             return
-        row.not_before = self.ports.now() + pause
-        self.let_go(pool)
-        del self.pools[pool.serial]
         self.refuse(row)
+        del self.pools[pool.serial]
+        self.let_go(pool)
+
+    def give_up(self, pool: Pool) -> None:
+        """It cannot be ended: the site goes on without it."""
+        if pool.row.current is pool:
+            self.back_off(pool.row)
+            self.refuse(pool.row)
+            self.let_go(pool)
+
+    def back_off(self, row: Row) -> float:
+        """It failed: not before so many seconds is it tried again."""
+        row.backoff = row.backoff or Backoff()
+        pause = row.backoff.failed(self.ports.now())
+        row.not_before = self.ports.now() + pause
+        return pause
 
     def refuse(self, row: Row, kind: int = control.REFUSED) -> None:
         """Those who wait for it get an error page now."""
@@ -248,27 +311,26 @@ class PoolTable:
     def end_overdue(self, index: int) -> None:
         """A front's END: what hangs there is ended as a whole."""
         pool = self.rows[index].current if index < len(self.rows) else None
-        if pool is not None:
-            self.ports.note(f"{pool.row.vhost.name}: its pool {pool.pid} is overdue and is ended")
-            self.ports.order(pool, control.KILL)
+        if pool is not None and pool.state != CRASHED:
+            self.bounds.end(pool, "is overdue")
 
     def zygote_gone(self, serials: list[int]) -> None:
-        """Its pools died with it."""
+        """Its pools died with it; those that had before are known to have."""
         for serial in serials:
-            self.ended(serial, None)
+            if serial in self.pools and self.pools[serial].state != CRASHED:
+                self.ended(serial, None)
 
     def close_listener(self, pool: Pool) -> None:
-        self.close(pool.listener)
+        if pool.listener is not None:
+            self.ports.forget(pool.listener)
+            pool.listener.close()
         pool.listener = None
 
     def close_channel(self, pool: Pool) -> None:
-        self.close(pool.channel)
+        if pool.channel is not None:
+            self.ports.forget(pool.channel)
+            os.close(pool.channel)
         pool.channel = None
-
-    def close(self, sock: socket.socket | None) -> None:
-        if sock is not None:
-            self.ports.forget(sock)
-            sock.close()
 
 
 def how_it_ended(status: int | None) -> str:

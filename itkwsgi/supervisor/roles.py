@@ -6,6 +6,7 @@ starts; none of them ever runs as root.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -63,44 +64,32 @@ class Launcher:
 
     def start_front(self, number: int) -> Role:
         """A front: the listeners, the table of sites, a pipe for access lines.  It dies with the supervisor."""
-        access = self.log.pipe(f"front {number}", {"do": "front", "number": number})
-        notes = self.notes(f"front {number}")
         first = control.FIRST_LISTENER_FD
         places = {first + at: sock.fileno() for at, sock in enumerate(self.listeners)}
         access_place = first + len(self.listeners)
         settings = front_settings(self.config, Keeper.generation, first, access_place, self.places.bodies)
-        memory = fds.memfd_with(json.dumps(settings).encode(), "settings")
-        places.update({1: notes, 2: notes, control.SETTINGS_FD: memory, access_place: access})
-        try:
-            return self.start(
-                "front",
-                str(number),
-                self.own_role("front"),
-                places,
-                self.config.server.front_ids,
-                cwd=self.places.pools,
-            )
-        finally:
-            for fd in (access, notes, memory):
-                os.close(fd)
+        with contextlib.ExitStack() as handed_over:
+            access = until(handed_over, self.log.pipe(f"front {number}", {"do": "front", "number": number}))
+            notes = until(handed_over, self.notes(f"front {number}"))
+            memory = until(handed_over, fds.memfd_with(json.dumps(settings).encode(), "settings"))
+            places.update({1: notes, 2: notes, control.SETTINGS_FD: memory, access_place: access})
+            front_ids = self.config.server.front_ids
+            return self.start("front", str(number), self.own_role("front"), places, front_ids, cwd=self.places.pools)
 
     def start_zygote(self, plan: ZygotePlan) -> Role:
         """A zygote: its environment's interpreter, the capabilities to switch, nothing of the server's packages."""
-        notes = self.notes(f"zygote {plan.key or 'system'}")
         settings = {
             "name": plan.key or "system",
             "preload": list(plan.preload),
             "packages": True,
             "privileged": self.privileged,
         }
-        memory = fds.memfd_with(orders.encode(settings), "settings")
         argv = [plan.python, "-I", "-S", os.path.join(PACKAGE, "boot.py"), "zygote"]
-        places = {1: notes, 2: notes, control.SETTINGS_FD: memory}
-        try:
+        with contextlib.ExitStack() as handed_over:
+            notes = until(handed_over, self.notes(f"zygote {plan.key or 'system'}"))
+            memory = until(handed_over, fds.memfd_with(orders.encode(settings), "settings"))
+            places = {1: notes, 2: notes, control.SETTINGS_FD: memory}
             return self.start("zygote", plan.key, argv, places, self.config.server.zygote_ids, keep=ZYGOTE_CAPABILITIES)
-        finally:
-            os.close(notes)
-            os.close(memory)
 
     def notes(self, name: str) -> int:
         """A pipe into the server's error log, for what a role writes on stderr."""
@@ -137,8 +126,17 @@ class Launcher:
                     death_signal=signal.SIGKILL if kind == "front" else None,
                 )
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
             os.close(null)
         ours.setblocking(False)
         return Role(kind, key, pid, ours)
+
+
+def until(end: contextlib.ExitStack, fd: int) -> int:
+    """The descriptor, closed at that end."""
+    end.callback(os.close, fd)
+    return fd

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from typing import TYPE_CHECKING
 
+from itkwsgi.errors import Bug
 from itkwsgi.linux import fds
 from itkwsgi.wire import control, orders
 
@@ -26,8 +28,9 @@ class Roster:
         return [role for role in self.roles.values() if role.kind == kind]
 
     def zygote(self, key: str) -> Role | None:
-        """The zygote of that environment, if it is ready."""
-        return next((role for role in self.of_kind("zygote") if role.key == key and role.ready), None)
+        """The zygote of that environment, if it is ready and not on its way to its end."""
+        fit = (role for role in self.of_kind("zygote") if role.key == key and role.ready and role.channel.fileno() >= 0)
+        return next(fit, None)
 
     def all_ready(self) -> bool:
         return all(role.ready for role in self.roles.values())
@@ -42,10 +45,19 @@ class Roster:
         except OSError as error:
             self.end(role, f"takes no messages ({error.strerror})")
 
+    def has_room(self, role: Role) -> bool:
+        """Does what it is told next fit?  (poll(2) says so while three quarters of a channel are free.)"""
+        poll = select.poll()
+        poll.register(role.channel, select.POLLOUT)
+        return bool(poll.poll(0))
+
     def tell_zygote(self, role: Role, order: dict[str, object], descriptors: Sequence[int] = ()) -> bool:
-        """One order to a zygote; False when it did not take it."""
+        """One order to a zygote; False when it did not take it, or the order is too long (a site's ``env``)."""
         try:
             fds.send_message(role.channel, orders.encode(order), descriptors)
+        except Bug as error:
+            self.note(f"{role}: {error}")
+            return False
         except OSError as error:
             self.end(role, f"takes no orders ({error.strerror})")
             return False

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
     from itkwsgi.config.model import Vhost
 
+# An import that used less CPU than this in HANG_SECONDS hangs, and stops counting among those that run.
+HANG_SECONDS = 2.0
+HANG_CPU_SECONDS = 0.01
+# What a pool may say: its start, and then idle and active once a second each.
+MOST_WORDS = 20
+WORDS_PER_SECOND = 4.0
+
 ORDERED = "ordered"
 IMPORTING = "importing"
 SERVING = "serving"
@@ -26,12 +33,14 @@ class Ports(Protocol):
     def now(self) -> float: ...
     def after(self, seconds: float, callback: Callable[[], None]) -> None: ...
     def can_spawn(self, row: Row) -> bool: ...
-    def spawn(self, pool: Pool, channel: socket.socket) -> bool: ...
+    def spawn(self, pool: Pool, channel: int) -> bool: ...
     def order(self, pool: Pool, do: str) -> None: ...
     def watch_channel(self, pool: Pool) -> None: ...
     def watch_visitors(self, pool: Pool) -> None: ...
-    def forget(self, sock: socket.socket) -> None: ...
+    def forget(self, sock: socket.socket | int) -> None: ...
     def slept(self, pool: Pool) -> None: ...
+    def rest(self, row: Row) -> None: ...
+    def stuck(self, pool: Pool) -> None: ...
     def listen(self, row: Row) -> socket.socket: ...
     def unlisten(self, row: Row) -> None: ...
     def tell(self, front: int, kind: int, index: int) -> None: ...
@@ -40,11 +49,17 @@ class Ports(Protocol):
 
 
 class Pool:
-    """One pool process, from the order on."""
+    """One pool process, from the order on.
+
+    ``channel`` is the reading end of a pipe, never a socket: through a socket its site could send descriptors, and to
+    drop one of them can take as long as its sender likes (close(2) of a TCP socket with SO_LINGER waits).
+    """
 
     __slots__ = (
+        "asked_to_leave",
         "channel",
         "cpu",
+        "doomed",
         "hanging",
         "idle_since",
         "listener",
@@ -54,13 +69,14 @@ class Pool:
         "serial",
         "started",
         "state",
+        "words",
     )
 
     def __init__(self, row: Row, serial: int, listener: socket.socket, now: float) -> None:
         self.row = row
         self.serial = serial
         self.listener: socket.socket | None = listener
-        self.channel: socket.socket | None = None
+        self.channel: int | None = None
         self.state = ORDERED
         self.pid = 0
         self.started = now
@@ -68,12 +84,29 @@ class Pool:
         self.sampled = now
         self.cpu = 0.0
         self.hanging = False
+        self.asked_to_leave = False
+        self.doomed = False  # its end was ordered
+        self.words = 0  # how many it said
+
+    def hangs(self, ports: Ports) -> bool:
+        """Did it use no CPU for `HANG_SECONDS`?"""
+        now = ports.now()
+        if now - self.sampled >= HANG_SECONDS:
+            used = ports.cpu_seconds(self.pid) if self.pid else 0.0
+            self.hanging = used - self.cpu < HANG_CPU_SECONDS
+            self.sampled, self.cpu = now, used
+        return self.hanging
+
+    def talks_without_end(self, now: float) -> bool:
+        """It said another word: one too many?"""
+        self.words += 1
+        return self.words > MOST_WORDS + WORDS_PER_SECOND * (now - self.started)
 
 
 class Row:
     """A configured site.  Asleep it is this and nothing more."""
 
-    __slots__ = ("backoff", "current", "external", "not_before", "queued", "vhost", "waiting")
+    __slots__ = ("backoff", "current", "external", "not_before", "queued", "turns", "vhost", "waiting")
 
     def __init__(self, vhost: Vhost) -> None:
         self.vhost = vhost
@@ -81,5 +114,6 @@ class Row:
         self.external: socket.socket | None = None
         self.waiting: set[int] = set()  # fronts to be told
         self.queued = False
+        self.turns = 0  # how often it was queued
         self.not_before = 0.0
         self.backoff: Backoff | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import OperatorError
+from itkwsgi.supervisor.places import check_parents
 
 if TYPE_CHECKING:
     from itkwsgi.config.model import Listen, PoolSocket
@@ -22,7 +23,10 @@ POOL_BACKLOG = 256
 def bind(listen: Listen) -> socket.socket:
     """Open a listener.  Raises `OperatorError` that says what is in the way."""
     try:
-        return bind_unix(listen.path, 0o666) if listen.kind == "unix" else bind_tcp(listen)
+        if listen.kind == "unix":
+            check_parents(listen.path)
+            return bind_unix(listen.path, 0o666)
+        return bind_tcp(listen)
     except OSError as error:
         raise OperatorError(f"listen = {listen.text!r}: {error.strerror}: {remedy(error)}") from None
 
@@ -104,9 +108,9 @@ def pool_name(index: int) -> str:
 def bind_external(wanted: PoolSocket) -> socket.socket:
     """A site's pool_socket, for another web server."""
     try:
-        with closed_on_error(bind_unix(wanted.path, 0, POOL_BACKLOG)) as sock:
+        # The mode first: once it is somebody else's, in a sticky directory he may put a link in its place.
+        with closed_on_error(bind_unix(wanted.path, wanted.mode, POOL_BACKLOG)) as sock:
             os.chown(wanted.path, wanted.uid, wanted.gid, follow_symlinks=False)
-            os.chmod(wanted.path, wanted.mode)
             sock.setblocking(False)
             return sock
     except OSError as error:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.linux import orphans
+from itkwsgi.supervisor.notes import tell_operator
 from itkwsgi.supervisor.rows import CRASHED
 from itkwsgi.wire import control
 
 if TYPE_CHECKING:
     from itkwsgi.supervisor.daemon import Supervisor
+    from itkwsgi.supervisor.rows import Pool
 
 FRONT_GRACE = 1.0  # beyond graceful_timeout, which fronts keep themselves
 ZYGOTE_SECONDS = 8.0
 LOG_SECONDS = 3.0
 LAST_SECONDS = 2.0
+ORDERS_SECONDS = 0.02
 
 RUNNING, FRONTS, POOLS, ZYGOTES, LOG, DONE = range(6)
 
@@ -49,6 +51,7 @@ class Stopping:
             self.hurry()
             return
         self.status = status
+        self.supervisor.pools.closed = True
         self.enter(FRONTS)
 
     def hurry(self) -> None:
@@ -99,10 +102,23 @@ class Stopping:
 
     def begin_pools(self) -> float:
         """No visitor is left but those of other web servers: pools drain."""
-        supervisor = self.supervisor
-        for pool in list(supervisor.pools.pools.values()):
-            supervisor.keeper.order(pool, control.TERMINATE if self.graceful else control.KILL)
-        return supervisor.config.server.graceful_timeout if self.graceful else 0.0
+        if not self.graceful:  # they end with their zygotes
+            return 0.0
+        self.tell_pools(list(self.supervisor.pools.pools.values()))
+        return self.supervisor.config.server.graceful_timeout
+
+    def tell_pools(self, pools: list[Pool]) -> None:
+        """A channel holds some 280 orders: those that do not fit are given a little later."""
+        if self.phase != POOLS:
+            return
+        keeper, left = self.supervisor.keeper, []
+        for pool in pools:
+            if keeper.may_order(pool):
+                keeper.order(pool, control.TERMINATE)
+            else:
+                left.append(pool)
+        if left:
+            self.supervisor.timers.after(ORDERS_SECONDS, lambda: self.tell_pools(left))
 
     def begin_zygotes(self) -> float:
         """A zygote whose channel closes ends every descendant, then itself."""
@@ -122,6 +138,6 @@ class Stopping:
         self.phase = DONE
         left = orphans.end_all_children(LAST_SECONDS)
         if left:
-            sys.stderr.write(f"itkwsgi: these hang in the kernel and could not be ended: {left}\n")
+            tell_operator(f"itkwsgi: these hang in the kernel and could not be ended: {left}")
         self.supervisor.keeper.remove_sockets()
         self.supervisor.exit_status = self.status

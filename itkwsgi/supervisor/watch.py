@@ -20,16 +20,20 @@ class Watch:
         """Call ``handler`` whenever there is something to read (or to accept)."""
         self.selector.register(sock, selectors.EVENT_READ, handler)
 
-    def has(self, sock: socket.socket) -> bool:
-        return sock.fileno() >= 0 and sock in self.selector.get_map()
+    def has(self, sock: socket.socket | int) -> bool:
+        return (sock if isinstance(sock, int) else sock.fileno()) >= 0 and sock in self.selector.get_map()
 
-    def forget(self, sock: socket.socket) -> None:
+    def forget(self, sock: socket.socket | int) -> None:
         """Watch it no more; one that is not watched or is closed is no error."""
         if self.has(sock):
             self.selector.unregister(sock)
 
-    def round(self, seconds: float | None) -> None:
-        """Wait at most that long, then call the handlers of what is ready."""
-        for key, _ in self.selector.select(seconds):
-            if key.fileobj in self.selector.get_map():  # an earlier handler of this round may have closed it
+    def wait(self, seconds: float | None) -> list[selectors.SelectorKey]:
+        """Wait at most that long; returns what is ready."""
+        return [key for key, _ in self.selector.select(seconds)]
+
+    def handle(self, ready: list[selectors.SelectorKey]) -> None:
+        """Call the handlers of what is ready."""
+        for key in ready:
+            if self.selector.get_map().get(key.fd) is key:  # an earlier handler of this round may have closed it
                 key.data()

@@ -14,7 +14,7 @@ import sys
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
 from itkwsgi.linux import by_ctypes, fds, orphans
-from itkwsgi.linux.switch import drop_ambient
+from itkwsgi.linux.switch import close_session_keyring, drop_ambient
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime.packages import add_site_packages
 from itkwsgi.runtime.rehearsal import rehearse
@@ -91,11 +91,14 @@ class Zygote:
         self.say(orders.pack_notice(orders.SPAWNED, serial, pid, pid))
 
     def signal_pool(self, order: dict[str, Any]) -> None:
-        """Ask a pool to drain, or end it; one that is gone already needs neither."""
+        """Ask a pool to drain, or end it; one that is gone already needs neither.
+
+        One that became somebody else (an ordinary user's server, ``no_new_privs = false``) is out of our reach.
+        """
         number = _signal.SIGTERM if order["do"] == orders.TERMINATE else _signal.SIGKILL
         for pid, serial in self.serials.items():
             if serial == order["serial"]:
-                os.kill(pid, number)
+                send_signal(pid, number)
 
     def reap(self) -> None:
         """Collect the dead; report pools; end what a pool left behind."""
@@ -117,6 +120,14 @@ class Zygote:
             self.channel.send(notice)
         except (BrokenPipeError, ConnectionResetError):
             self.open = False
+
+
+def send_signal(pid: int, number: int) -> None:
+    """To a child."""
+    try:
+        os.kill(pid, number)
+    except PermissionError:
+        return
 
 
 def drain(fd: int) -> None:
@@ -155,6 +166,7 @@ def run() -> None:
     by_ctypes.set_name("itkwsgi-zygote")
     if settings["privileged"]:
         drop_ambient()
+        close_session_keyring()
     by_ctypes.set_dumpable(False)
     by_ctypes.set_subreaper()
     for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGUSR1):

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import os
 import re
+import socket
 import threading
 import time
 
@@ -170,7 +171,7 @@ def test_a_full_queue_is_503(start_front, patiently):
     pool.retire()
     pool.listener.close()
     os.unlink(pool.path)
-    listener = upstream.socket.socket(upstream.socket.AF_UNIX)
+    listener = socket.socket(socket.AF_UNIX)
     listener.bind(pool.path)
     listener.listen(0)  # and nobody accepts
     with listener:

@@ -23,7 +23,7 @@ def place():
 
 @pytest.fixture
 def pool(place):
-    """Start one pool; at the end it drains, and nothing it started is left.  ``said`` is what it says while it starts."""
+    """Start one pool, which says ``said`` while it starts; at the end it drains, and nothing it started is left."""
     started = []
 
     def start(source=SMALL_SITE, said=b"SR", run=run_pool, **plan):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_requests_per_child(pool, each, changes):
 
 def test_a_supervisor_that_is_gone_does_not_keep_it_from_serving(pool, quick):
     one = pool()
-    one.channel.close()
+    one.hang_up()
     assert one.ask("/pid").status == 200
     assert one.end() == 0
 
@@ -97,9 +98,11 @@ def test_no_process_to_be_had_is_said_and_tried_again(pool, monkeypatch):
 
     fork_child = module.fork_child
     monkeypatch.setattr(module, "fork_child", refuse)
-    monkeypatch.setattr(module, "FORK_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "FORK_PAUSE_SECONDS", 0.05)
+    begun = time.monotonic()
     one = pool()
     assert one.ask("/pid").status == 200
+    assert time.monotonic() - begun >= 0.1
     assert one.log().count("no process for another request: Resource temporarily unavailable") == 2
 
 
@@ -199,6 +202,27 @@ def test_who_was_there_before_it_retired_is_served(pool):
     assert ended(one.pid) == 0
 
 
+def test_a_pool_that_drains_forks_nobody_for_an_empty_queue(pool, monkeypatch):
+    def counted(child):
+        os.write(2, b"forked\n")
+        return fork_child(child)
+
+    fork_child = module.fork_child
+    monkeypatch.setattr(module, "fork_child", counted)
+    one = pool()
+    with one.visit() as visitor:
+        visitor.hold()
+        one.kill()
+        assert one.said() == b"L"
+        wait_until(lambda: len(one.children()) == 1, what="only one child left")
+        forked = one.log().count("forked")
+        with pytest.raises(TimeoutError):
+            one.said(0.2)
+        assert one.log().count("forked") == forked
+        assert visitor.release() == "held 0"
+    assert ended(one.pid) == 0
+
+
 def test_it_is_told_twice_and_leaves_once(pool):
     one = pool()
     with one.visit() as visitor:
@@ -237,10 +261,8 @@ def test_a_request_at_work_is_no_idleness(pool):
     one = pool(idle_timeout=0.1)
     with one.visit() as visitor:
         visitor.hold()
-        one.channel.settimeout(0.4)
         with pytest.raises(TimeoutError):
-            one.said()
-        one.channel.settimeout(10)
+            one.said(0.4)
         assert visitor.release() == "held 0"
     assert one.said() == b"L"
     assert ended(one.pid) == 0
@@ -274,11 +296,19 @@ def test_a_signal_without_a_name_ends_the_child_alone(pool):
     assert one.ask("/pid").status == 200
 
 
-def test_what_a_child_leaves_running_is_killed(pool):
+@pytest.mark.parametrize("path", ["/leave_in_group", "/leave_in_session"])
+def test_what_a_child_leaves_running_is_killed(pool, path):
     one = pool()
-    in_group, out_of_it = json.loads(one.ask("/leave").text)
-    assert wait_gone([in_group, out_of_it]) == []
+    assert wait_gone([int(one.ask(path).text)]) == []
     assert one.ask("/pid").status == 200
+
+
+def test_what_is_in_a_childs_process_group_goes_with_it_at_once(pool, monkeypatch):
+    """Not only at the next look for what escaped."""
+    monkeypatch.setattr(module, "SCAN_SECONDS", 3600.0)
+    one = pool(max_children=1)
+    assert one.ask("/pid").status == 200  # at its end the pool looked
+    assert wait_gone([int(one.ask("/leave_in_group").text)]) == []
 
 
 def test_a_childs_work_after_its_answer_is_not_cut_off_by_the_next_request(pool, place):

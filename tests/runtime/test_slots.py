@@ -40,7 +40,22 @@ def test_one_child_only_takes_the_wish_to_end():
     assert [table.should_end(), table.should_end()] == [True, False]
 
 
+def test_the_pool_is_woken_when_spares_run_low():
+    table = Slots(8)
+    for _ in range(6):
+        table.take()
+    table.wake_below(4)
+    seen = []
+    for number in range(6):
+        table.mark(number, slots.BUSY)
+        seen.append(table.pool_is_needed())
+    assert seen == [False, True, True, True, True, True]
+    table.wake_below(0)
+    assert table.pool_is_needed()
+
+
 def test_the_wish_is_no_child():
     table = Slots(2)
     table.ask_one_to_end(True)
+    table.wake_below(1)
     assert table.count(1) == 0

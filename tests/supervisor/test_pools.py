@@ -65,6 +65,12 @@ class Recorder:
     def slept(self, pool):
         pass
 
+    def rest(self, row):
+        pass
+
+    def stuck(self, pool):
+        self.orders.append((pool.serial, "stuck"))
+
     def listen(self, row):
         return sockets.bind_pool(self.directory, row.vhost.index, None)
 

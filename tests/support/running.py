@@ -142,8 +142,7 @@ class Site:
         self.address = str(place / "0.sock")
         os.chmod(self.address, 0o666)
         os.set_blocking(self.listener.fileno(), False)  # the pool's to choose, whatever it was
-        self.channel, self.pools_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel.settimeout(PATIENCE)
+        self.channel, self.pools_end = os.pipe2(os.O_CLOEXEC)
         self.null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.log_fd = os.open(place / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
@@ -180,32 +179,44 @@ class Site:
 
     def descriptors(self) -> dict[int, int]:
         """Where a pool finds what it is given."""
-        return {0: self.null, 1: self.log_fd, 2: self.log_fd, 3: self.listener.fileno(), 4: self.pools_end.fileno()}
+        return {0: self.null, 1: self.log_fd, 2: self.log_fd, 3: self.listener.fileno(), 4: self.pools_end}
 
-    def said(self) -> bytes:
-        """What the pool says next of itself; b"" when it is gone."""
-        return self.channel.recv(16)
+    def said(self, seconds: float = PATIENCE) -> bytes:
+        """The next byte that the pool says of itself; b"" when it is gone.  Raises TimeoutError."""
+        if not select.select([self.channel], [], [], seconds)[0]:
+            raise TimeoutError
+        return os.read(self.channel, 1)
+
+    def hang_up(self) -> None:
+        """As when the supervisor is gone."""
+        if self.channel >= 0:
+            os.close(self.channel)
+            self.channel = -1
 
     def log(self) -> str:
         return (self.place / "log").read_text()
 
     def ask(self, path: str, method: str = "GET", **params: str) -> Answer:
-        return ask(self.address, path, method, **params)
+        """As a front would; AssertionError with the site's log when no answer comes."""
+        try:
+            return ask(self.address, path, method, **params)
+        except TimeoutError:
+            raise AssertionError(f"no answer to {path}; the log says {self.log()!r}") from None
 
     def visit(self) -> Visitor:
         return Visitor(self.address)
 
     def let_go(self) -> None:
         """Only the pool has its ends from here on."""
-        if self.pools_end.fileno() >= 0:
-            self.pools_end.close()
-            os.close(self.log_fd)
-            os.close(self.null)
+        if self.pools_end >= 0:
+            for fd in (self.pools_end, self.log_fd, self.null):
+                os.close(fd)
+            self.pools_end = -1
 
     def close(self) -> None:
         self.let_go()
         self.listener.close()
-        self.channel.close()
+        self.hang_up()
 
 
 class RunningPool(Site):
@@ -280,6 +291,7 @@ def become_ordinary() -> None:
         os.setgroups([])
         os.setresgid(ORDINARY, ORDINARY, ORDINARY)
         os.setresuid(ORDINARY, ORDINARY, ORDINARY)
+        kernel.set_dumpable(True)  # as after an exec
 
 
 def ordinary_ids() -> dict[str, object]:

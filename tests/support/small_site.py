@@ -84,9 +84,14 @@ def do_die(environ, start_response):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def do_leave(environ, start_response):
-    """Leave two processes behind: one in the child's process group, one that is out of it."""
-    return text(start_response, json.dumps([sleeper(lambda: None), sleeper(os.setsid)]))
+def do_leave_in_group(environ, start_response):
+    """Leave a process behind."""
+    return text(start_response, str(sleeper(lambda: None)))
+
+
+def do_leave_in_session(environ, start_response):
+    """Leave one behind that is out of the child's process group."""
+    return text(start_response, str(sleeper(os.setsid)))
 
 
 def sleeper(begin):

@@ -182,6 +182,7 @@ def test_visitors_of_a_killed_pool_are_served_by_the_next(daemon, site):
     one = daemon(site())
     one.get("a.test")
     for _ in range(3):
+        wait_until(lambda: pool_of(one), 5, "a pool")
         os.kill(pool_of(one), signal.SIGKILL)
         assert one.get("a.test").status in (200, 500)
         wait_until(lambda: one.get("a.test").status == 200, 10, "an answer")

@@ -419,6 +419,8 @@ def test_broken_parameters_are_an_error_either_way(pairs):
         b"\2" + simple_request({b"A": b"1"})[1:],
         begin(role=2) + simple_request({b"A": b"1"})[16:],
         begin(2) + simple_request({b"A": b"1"})[16:],
+        simple_request({b"A": b"1"}, 2)[:-16].replace(b"\1\4\0\2", b"\1\4\0\1") + simple_request({b"A": b"1"}, 2)[-16:],
+        begin() + record(fastcgi.PARAMS) + record(fastcgi.PARAMS) + fastcgi.encode_stdin(b""),
         begin(0) + simple_request({b"A": b"1"}, 0)[16:],
         simple_request({b"A": b"1"})[:-8] + fastcgi.encode_stdin(b"", 2),
         simple_request({b"A": b"1"})[:-8] + record(fastcgi.DATA),

@@ -61,7 +61,7 @@ class RunningZygote:
         place.chmod(0o755)
         site = Site(place, source)
         self.sites.append(site)
-        handed = [site.listener.fileno(), site.pools_end.fileno(), site.log_fd]
+        handed = [site.listener.fileno(), site.pools_end, site.log_fd]
         whole = site.plan(**{**ordinary_ids(), "serial": serial, **plan})
         fds.send_message(self.channel, orders.encode({"do": orders.SPAWN, "plan": whole}), handed)
         site.let_go()

@@ -48,6 +48,17 @@ def test_a_package_that_is_not_there_is_said():
     assert told == "itkwsgi: /nonexistent/itkwsgi is not the package"
 
 
+def test_it_is_found_beside_this_file_and_nowhere_else():
+    def find():
+        sys.path.clear()
+        for name in [name for name in sys.modules if name.split(".")[0] == "itkwsgi"]:
+            del sys.modules[name]
+        module.make_package_importable()
+        return sys.modules["itkwsgi"].__file__, sys.path
+
+    assert in_child(find) == (str(PACKAGE / "__init__.py"), [])
+
+
 def test_a_sites_multiprocessing_does_not_run_it_again():
     def replace():
         main = sys.modules["__main__"]

@@ -16,7 +16,14 @@ from itkwsgi.zygote.spawn import PoolOrder
 from tests.support.forked import in_child
 from tests.support.running import become_ordinary, ended, forked, ordinary_ids
 
-PLAN = {"name": "a.example", "nice": 0, "external": False, "interpreter": None, "privileged": False, "no_new_privs": True}
+PLAN = {
+    "name": "a.example",
+    "nice": 0,
+    "external": False,
+    "interpreter": None,
+    "privileged": False,
+    "no_new_privs": True,
+}
 
 
 @pytest.fixture
@@ -69,16 +76,19 @@ def test_exactly_those_are_open_in_a_pool(handed, count):
 # --- signals, limits, the end of the zygote
 
 
+RESET = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+
+
 def test_signals_are_as_in_a_plain_script():
     def reset():
-        reader, writer = os.pipe2(os.O_NONBLOCK)
+        _, writer = os.pipe2(os.O_NONBLOCK)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         module.reset_signals()
-        handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)]
+        handlers = [signal.getsignal(number) for number in RESET]
         ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return [int(handler) for handler in handlers], ours, len(blocked), signal.set_wakeup_fd(-1)
@@ -144,9 +154,8 @@ def test_the_order_of_the_steps(handed, steps, interpreter, last):
     plan = {**PLAN, "uid": 1001, "gid": 1002, "groups": [7, 8], "privileged": True, "interpreter": interpreter}
     module.turn_into_pool(PoolOrder(plan, handed), 4711, "/boot.py")
     names = [name for name, _, _ in steps]
-    assert names == [
-        "place_descriptors", "reset_signals", "setsid", "limit_before_switch", "become", "die_with", "set_dumpable", *last,
-    ]  # fmt: skip
+    before = ["place_descriptors", "reset_signals", "setsid", "limit_before_switch"]
+    assert names == [*before, "become", "die_with", "set_dumpable", *last]
     _, args, kwargs = steps[names.index("become")]
     assert args[0] == Identity(1001, 1002, (7, 8))
     assert kwargs == {"privileged": True, "no_new_privs": True}

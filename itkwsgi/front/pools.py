@@ -1,0 +1,67 @@
+"""The pools as a front knows them: how to reach one, and how to be rid of it.
+
+A child may send descriptors along with, or instead of, an answer, and to take one of them can hold this process for as
+long as its sender likes (see `linux.fds`).  Such a connection is never read and never closed again, and its site is
+not asked any more: nobody but an attacker does that.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from itkwsgi.linux import fds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from itkwsgi.front.admission import Admission
+    from itkwsgi.front.poller import Poller
+    from itkwsgi.front.settings import Site
+    from itkwsgi.front.waker import Waker
+
+_SOCKET_TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+
+
+class Pools:
+    """What all exchanges share.  ``path`` gives the socket of a site's pool; the process's directory is that of the
+    pools."""
+
+    __slots__ = ("admission", "banned", "kept", "path", "poller", "waker")
+
+    def __init__(self, poller: Poller, admission: Admission, waker: Waker, path: Callable[[int], str]) -> None:
+        self.poller = poller
+        self.admission = admission
+        self.waker = waker
+        self.path = path
+        self.banned: set[int] = set()  # sites that sent descriptors
+        self.kept: list[socket.socket] = []  # and the sockets these are in
+
+    def hang_up(self, sock: socket.socket, site: Site, *, watched: bool) -> None:
+        """The end of a connection, and of the slot it held."""
+        fd = sock.fileno()
+        closed = fds.hang_up(sock)
+        if watched and closed:
+            self.poller.forget(fd)
+        elif watched:
+            self.poller.remove(fd)
+        if not closed:
+            self._ban(site, sock)
+        self.admission.leave(site)
+
+    def _ban(self, site: Site, sock: socket.socket) -> None:
+        self.kept.append(sock)
+        if site.index not in self.banned:
+            self.banned.add(site.index)
+            self.waker.end(site.index)
+
+
+def connect(path: str) -> socket.socket:
+    """A non-blocking connection to a pool.  Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, _SOCKET_TYPE)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
