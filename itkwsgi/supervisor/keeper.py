@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from itkwsgi.supervisor.timers import Timers
     from itkwsgi.supervisor.watch import Watch
 
-# A pool_socket's visitor for a site that may not start now is looked at again after this.
+# A pool_socket's visitor for a site that may not start now is looked at again after this.  Nor does one start a site
+# more often than that: a pool could leave at once, again and again, with its visitors still waiting.
 AGAIN_SECONDS = 1.0
 # Descriptors that no new pool may take: what root needs to go on (a role started again, a log opened anew).
 KEPT_FREE = 64
@@ -219,9 +220,13 @@ class Keeper:
 
     def external_visitor(self, row: Row) -> None:
         """Another web server's request for a sleeping site."""
-        if row.external is not None:
-            self.forget(row.external)
-        if self.table.may_start(row) and not (row.external is not None and sockets.is_shut(row.external)):
+        external, now = row.external, self.now()
+        if external is None:
+            return
+        self.forget(external)
+        too_soon = now - row.visited < AGAIN_SECONDS
+        if self.table.may_start(row) and not too_soon and not sockets.is_shut(external):
+            row.visited = now
             self.table.want(row)
         else:
             self.after(AGAIN_SECONDS, lambda: self.watch_external(row))

@@ -143,7 +143,7 @@ def make_directory_of(path: str) -> None:
     """The log's directory: made when missing, else as it is, when nobody else can write there."""
     directory = os.path.dirname(path)
     if os.path.lexists(directory):
-        check_parents(directory)
+        check_parents(path)
         own(directory, os.stat(directory), sticky_is_fine=False)
     else:
         make_directory(directory, 0o755)

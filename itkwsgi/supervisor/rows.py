@@ -106,7 +106,7 @@ class Pool:
 class Row:
     """A configured site.  Asleep it is this and nothing more."""
 
-    __slots__ = ("backoff", "current", "external", "not_before", "queued", "turns", "vhost", "waiting")
+    __slots__ = ("backoff", "current", "external", "not_before", "queued", "turns", "vhost", "visited", "waiting")
 
     def __init__(self, vhost: Vhost) -> None:
         self.vhost = vhost
@@ -115,5 +115,6 @@ class Row:
         self.waiting: set[int] = set()  # fronts to be told
         self.queued = False
         self.turns = 0  # how often it was queued
+        self.visited = 0.0  # when a visitor at `external` started it last
         self.not_before = 0.0
         self.backoff: Backoff | None = None

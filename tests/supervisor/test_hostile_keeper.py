@@ -94,9 +94,28 @@ def test_the_pause_after_a_crash_holds_for_the_pool_socket_too(bench, external):
             pool.say(PoolState.SERVING)
             pool.close()
             one.table.ended(serial, 9)
+            one.table.rows[0].visited = 0.0
         for _ in range(5):
             one.round(0)
         assert [pool.serial for pool in one.table.pools.values()] == [2]
+
+
+def test_a_pool_that_leaves_its_visitors_behind_is_not_started_again_and_again(bench, external):
+    one = bench(make_vhost(0, pool_socket=external))
+    one.keeper.open_externals()
+    with visit(external):
+        one.round(1)
+        pool = PoolEnd(one, *one.ordered())
+        pool.say(PoolState.LEAVING)
+        for _ in range(5):
+            one.round(0)
+        assert one.table.rows[0].current is None
+        one.table.rows[0].visited -= AGAIN_SECONDS
+        one.pass_time(AGAIN_SECONDS)
+        one.round(1)
+        assert one.table.rows[0].current is not None
+    pool.close()
+    PoolEnd(one, *one.ordered()).close()
 
 
 # --- turns
