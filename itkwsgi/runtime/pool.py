@@ -17,7 +17,7 @@ import os
 import time
 from _socket import SHUT_RD
 
-from itkwsgi.linux import orphans
+from itkwsgi.linux import orphans, process_status
 from itkwsgi.runtime import slots
 from itkwsgi.runtime.child import Child, fork_child
 from itkwsgi.runtime.failures import FailedApp, log, log_error, new_id
@@ -79,6 +79,7 @@ class Pool:
         self.active_at = time.monotonic()
         self.said_idle = False
         self.fork_again_at = 0.0
+        self.helpers: set[int] = set()  # processes that the import started; they live as long as the pool
         self.left_behind = False  # a child ended since the last scan for what it may have left running
         self.scan_at = 0.0
         self.exits = PoolsExits()
@@ -113,6 +114,7 @@ class Pool:
         """Serve until retired and empty; never returns."""
         _signal.pthread_sigmask(_signal.SIG_BLOCK, WATCHED)
         self.prepare()
+        self.helpers = set(process_status.children_of(self.pid))
         self.active_at = time.monotonic()
         self.say(PoolState.BROKEN if self.broken else PoolState.SERVING)
         while not (self.retiring and self.drained and not self.children):
@@ -215,13 +217,15 @@ class Pool:
         if self.left_behind and now >= self.scan_at:
             self.left_behind = False
             self.scan_at = now + SCAN_SECONDS
-            orphans.kill_unknown_children(set(self.children))
+            orphans.kill_unknown_children(self.helpers | set(self.children))
 
     def child_ended(self, slot: int, child: os.waitid_result) -> None:
         """Free its slot and draw the conclusions."""
         state = self.slots.free(slot)
         if state == slots.BUSY:
             self.was_active(time.monotonic())
+        if state == slots.IDLE:  # it ended before it had a visitor: whatever does that will do it again
+            self.fork_again_at = time.monotonic() + FORK_PAUSE_SECONDS
         if state == slots.DRAINED:
             self.drained = True
             self.retire()

@@ -11,6 +11,7 @@ import pytest
 from itkwsgi.config.model import PoolSocket
 from itkwsgi.linux import fds
 from itkwsgi.supervisor import keeper as module
+from itkwsgi.supervisor import sockets
 from itkwsgi.supervisor.keeper import AGAIN_SECONDS
 from itkwsgi.wire import control
 from itkwsgi.wire.control import PoolState
@@ -126,6 +127,7 @@ def test_the_sites_of_one_user_do_not_import_in_all_places(bench):
     other = dataclasses.replace(mine, uid=mine.uid + 1)
     one = bench(*(make_vhost(index, ids=mine) for index in range(4)), make_vhost(4, ids=other), max_imports=3)
     one.keeper.privileged = True
+    one.keeper.listen = lambda row: sockets.bind_pool(one.keeper.places.pools, row.vhost.index, None)
     one.keeper.spawn = lambda pool, channel: True
     for index in range(5):
         one.table.wake(one.front.pid, index)

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from daemon import children, title, wait_until
+from daemon import alive, children, title, wait_until
 
 
 def pool_of(daemon, name="a.test"):
@@ -238,3 +238,34 @@ def test_the_roles_are_who_the_architecture_says(daemon, site):
     assert title(one.pid).startswith("itkwsgi: supervisor")
     for role in ("itkwsgi: front", "itkwsgi: log", "itkwsgi: zygote"):
         assert one.named(role)[0] in children(one.pid)
+
+
+def test_a_helper_that_the_import_started_lives_as_long_as_its_pool(daemon, site, sites):
+    (sites / "helped.py").write_text(
+        "import subprocess\nHELPER = subprocess.Popen(['sleep', '60'])\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n    return [str(HELPER.pid).encode()]\n"
+    )
+    one = daemon(site("a.test", "helped.py"))
+    helper = int(one.get("a.test").text)
+    for _ in range(5):
+        assert one.get("a.test").status == 200
+        time.sleep(0.1)  # longer than a pool waits before it looks for what its children left
+    assert helper in one.family()
+    one.stop()
+    assert not alive(helper)
+
+
+def test_children_that_die_before_they_have_a_visitor_are_no_fork_storm(daemon, site, sites, tmp_path):
+    forks = tmp_path / "forks"
+    (sites / "dying.py").write_text(
+        f"import os\ndef die():\n    open({str(forks)!r}, 'a').write('x')\n    os._exit(1)\n"
+        "os.register_at_fork(after_in_child=die)\ndef application(environ, start_response): pass\n"
+    )
+    one = daemon(site() + site("b.test", "dying.py", idle_timeout="2s"), server='graceful_timeout = "1s"')
+    connection = one.connect()
+    connection.request("GET", "/", headers={"Host": "b.test"})
+    time.sleep(1.5)
+    assert 1 < forks.stat().st_size < 40
+    assert one.get("a.test").status == 200
+    connection.close()
