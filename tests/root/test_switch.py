@@ -357,6 +357,13 @@ def test_a_user_at_its_process_limit_cannot_fork():
 CLONE_NEWUSER = 0x10000000
 
 
+@pytest.fixture
+def _user_namespaces():
+    """Not every kernel gives them, and none does below a chroot (user_namespaces(7))."""
+    if in_child(libc.unshare, CLONE_NEWUSER) != 0:
+        pytest.skip("no user namespaces here: this kernel, a sysctl or a chroot forbids them")
+
+
 def in_namespace(function):
     """Call it in a child whose user namespace has the ids from 50000 to 50099 and no others; what it returned."""
 
@@ -386,6 +393,7 @@ def in_namespace(function):
             os.close(fd)
 
 
+@pytest.mark.usefixtures("_user_namespaces")
 def test_where_root_does_not_exist_there_is_no_way_back_either():
     def change():
         before = facts()["uids"]
@@ -401,6 +409,7 @@ def test_where_root_does_not_exist_there_is_no_way_back_either():
     assert_is(site, SITE)
 
 
+@pytest.mark.usefixtures("_user_namespaces")
 def test_where_an_id_does_not_exist_nobody_becomes_it():
     def change():
         switch.become(Identity(60000, 50001), by_ctypes, privileged=True)
