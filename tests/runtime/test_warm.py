@@ -129,9 +129,17 @@ def test_an_app_that_is_not_flasks_is_left_alone(monkeypatch, loaded):
     module.warm_flask(object())
 
 
+def forget_frameworks():
+    """In a child: as if no other test of this process had imported any."""
+    for name in [name for name in sys.modules if name.split(".")[0] in ("django", "flask")]:
+        del sys.modules[name]
+
+
 def django_site(**settings):
     """A Django of these settings, as a site's wsgi.py leaves it."""
     import types
+
+    forget_frameworks()
 
     import django
     from django.conf import settings as configured
@@ -150,9 +158,9 @@ def django_site(**settings):
 
 def test_djangos_routes_are_compiled_and_no_view_runs():
     def warm():
+        app = django_site()
         from django.urls import get_resolver
 
-        app = django_site()
         before = get_resolver()._populated
         module.warm_django(app)
         return before, get_resolver()._populated
@@ -162,6 +170,7 @@ def test_djangos_routes_are_compiled_and_no_view_runs():
 
 def test_a_django_that_is_loaded_and_not_configured_is_left_alone():
     def warm():
+        forget_frameworks()
         import django.core.handlers.wsgi  # noqa: F401
         from django.conf import settings
 
@@ -173,8 +182,7 @@ def test_a_django_that_is_loaded_and_not_configured_is_left_alone():
 
 def test_without_django_none_is_loaded():
     def warm():
-        for name in [name for name in sys.modules if name.split(".")[0] == "django"]:
-            del sys.modules[name]
+        forget_frameworks()
         module.warm_up(App(), ["/"], "a.example")
         return [name for name in sys.modules if name.split(".")[0] in ("django", "flask")]
 

@@ -39,7 +39,8 @@ def do_count(environ, start_response):
 
 
 def do_facts(environ, start_response):
-    open_ones = [name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")]
+    # Not files: whoever measures coverage has some of his own open.  The real daemon's are all counted in tests/root.
+    open_ones = [name for name in os.listdir("/proc/self/fd") if int(name) < 3 or is_line_to_somebody(name)]
     facts = {
         "descriptors": sorted(map(int, open_ones)),
         "group": os.getpgid(0) == os.getpid(),
@@ -55,6 +56,13 @@ def do_facts(environ, start_response):
         "uid": os.getuid(),
     }
     return text(start_response, json.dumps(facts))
+
+
+def is_line_to_somebody(name):
+    try:
+        return os.readlink(f"/proc/self/fd/{name}").startswith(("socket:", "pipe:"))
+    except FileNotFoundError:  # the listing's own
+        return False
 
 
 def do_raise(environ, start_response):
