@@ -1,8 +1,8 @@
 """The pools as a front knows them: how to reach one, and how to be rid of it.
 
-A child may send descriptors along with, or instead of, an answer, and to take one of them can hold this process for as
-long as its sender likes (see `linux.fds`).  Such a connection is never read and never closed again, and its site is
-not asked any more: nobody but an attacker does that.
+A child could send descriptors along with, or instead of, an answer, and to take one of them can hold this process for
+as long as its sender likes (see `linux.fds`).  Where the kernel does not refuse them for us, such a connection is never
+read and never closed again, and its site is not asked any more: nobody but an attacker does that.
 """
 
 from __future__ import annotations
@@ -27,20 +27,37 @@ class Pools:
     """What all exchanges share.  ``path`` gives the socket of a site's pool; the process's directory is that of the
     pools."""
 
-    __slots__ = ("admission", "banned", "kept", "path", "poller", "waker")
+    __slots__ = ("admission", "banned", "kept", "path", "poller", "refuses", "waker")
 
     def __init__(self, poller: Poller, admission: Admission, waker: Waker, path: Callable[[int], str]) -> None:
         self.poller = poller
         self.admission = admission
         self.waker = waker
         self.path = path
-        self.banned: set[int] = set()  # sites that sent descriptors
+        self.refuses = kernel_refuses_descriptors()
+        self.banned: set[int] = set()  # sites that sent some
         self.kept: list[socket.socket] = []  # and the sockets these are in
+
+    def connect(self, site: int) -> socket.socket:
+        """A non-blocking connection to a site's pool.  Raises OSError."""
+        sock = socket.socket(socket.AF_UNIX, _SOCKET_TYPE)
+        try:
+            if self.refuses:
+                fds.refuse_descriptors(sock)
+            sock.connect(self.path(site))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def receive(self, sock: socket.socket, size: int) -> bytes | None:
+        """As recv(2); None when there are descriptors among what is next.  Raises OSError."""
+        return sock.recv(size) if self.refuses else fds.receive_bare(sock, size)
 
     def hang_up(self, sock: socket.socket, site: Site, *, watched: bool) -> None:
         """The end of a connection, and of the slot it held."""
         fd = sock.fileno()
-        closed = fds.hang_up(sock)
+        closed = self._close(sock)
         if watched and closed:
             self.poller.forget(fd)
         elif watched:
@@ -49,6 +66,12 @@ class Pools:
             self._ban(site, sock)
         self.admission.leave(site)
 
+    def _close(self, sock: socket.socket) -> bool:
+        if not self.refuses:
+            return fds.hang_up(sock)
+        sock.close()
+        return True
+
     def _ban(self, site: Site, sock: socket.socket) -> None:
         self.kept.append(sock)
         if site.index not in self.banned:
@@ -56,12 +79,7 @@ class Pools:
             self.waker.end(site.index)
 
 
-def connect(path: str) -> socket.socket:
-    """A non-blocking connection to a pool.  Raises OSError."""
-    sock = socket.socket(socket.AF_UNIX, _SOCKET_TYPE)
-    try:
-        sock.connect(path)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def kernel_refuses_descriptors() -> bool:
+    """Ask it (Linux 6.16)."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return fds.refuse_descriptors(sock)

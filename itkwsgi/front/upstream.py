@@ -8,7 +8,7 @@ The body is sent while the answer is read; an answer that is complete ends the s
 is a truncated one, whatever its bytes say.  After END_REQUEST the visitor is done with it, but the slot is not: the
 connection stays until the child closes it, which is when the work after the answer is over.
 
-A child may send descriptors instead of an answer; see `front.pools`.
+A child may send descriptors instead of an answer: see `front.pools`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from itkwsgi.errors import AppError
 from itkwsgi.front.poller import HANGUP, READ, WRITE
-from itkwsgi.front.pools import connect
 from itkwsgi.front.refusal import Refusal
-from itkwsgi.linux.fds import receive_bare
 from itkwsgi.wire import fastcgi
 from itkwsgi.wire.cgi import AnswerHead, AnswerHeadDecoder
 
@@ -101,7 +99,7 @@ class Exchange:
             self._fail(Refusal(503, f"max_clients: {admission.describe(self._site)}"))
             return
         try:
-            self._sock = connect(self._pools.path(self._site.index))
+            self._sock = self._pools.connect(self._site.index)
         except OSError as error:
             admission.leave(self._site)
             self._not_connected(error)
@@ -217,7 +215,7 @@ class Exchange:
         if sock is None:
             return
         try:
-            data = receive_bare(sock, READ_SIZE)
+            data = self._pools.receive(sock, READ_SIZE)
         except BlockingIOError:
             return
         except OSError:  # reset: the child died with something unread

@@ -6,7 +6,8 @@ carried.
 
 To throw away what somebody else sent is to close it, and close(2) may wait: for a TCP socket with SO_LINGER as long as
 its sender likes.  recv(2), which takes no descriptors, closes them just so, and closing a unix socket closes what is
-still in its queue.  So what may not wait reads from a site by `receive_bare`, and leaves by `hang_up`.
+still in its queue.  So what may not wait has the kernel refuse them (`refuse_descriptors`); where the kernel does not,
+it reads from a site by `receive_bare`, and leaves by `hang_up`.
 Sources: close_range(2), unix(7), recvmsg(2), memfd_create(2), F_ADD_SEALS in fcntl(2).
 """
 
@@ -40,6 +41,7 @@ HIGHEST = 2**31 - 1  # a descriptor is an int
 MOST_PER_MESSAGE = 253  # SCM_MAX_FD, unix(7)
 
 _PIECE = 65536  # bytes at a time, of what nobody wants to have
+_SO_PASSRIGHTS = 83  # Linux 6.16
 
 _INT = struct.Struct("i")
 _MFD_NOEXEC_SEAL = 8  # Linux 6.3
@@ -144,6 +146,20 @@ def receive_message(sock: socket, max_bytes: int, max_fds: int = 0) -> tuple[byt
             os.close(fd)
         raise MessageError(f"a message with more than {max_bytes} bytes and {max_fds} descriptors")
     return data, fds
+
+
+def refuse_descriptors(sock: socket) -> bool:
+    """Have the kernel refuse descriptors that are sent to this unix socket, or to what is accepted from it.
+
+    False from a kernel that does not (before Linux 6.16).  Raises OSError.
+    """
+    try:
+        sock.setsockopt(SOL_SOCKET, _SO_PASSRIGHTS, 0)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        return False
+    return True
 
 
 def receive_bare(sock: socket, size: int) -> bytes | None:

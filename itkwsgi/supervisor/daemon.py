@@ -2,7 +2,7 @@
 
 One thread, one selector.  Signal handlers only wake the loop.  Nothing here waits for anybody: not for a role to end,
 not for a log to read, not for a pool to start.  What the kernel itself may make us wait for (to close the last copy of
-a descriptor that a front sent, or left in a socket's queue, can take as long as its sender likes: SO_LINGER) is
+a descriptor that a front sent, or left in a socket's queue, can take as long as its sender likes: see `linux.fds`) is
 interrupted by an alarm.
 """
 

@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import OperatorError
-from itkwsgi.linux import process_status
 from itkwsgi.supervisor import places, sockets
 from itkwsgi.supervisor.plan import pool_plan, zygote_key
 from itkwsgi.supervisor.pools import PoolTable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from itkwsgi.config.model import Config, Vhost
     from itkwsgi.supervisor.loglink import LogLink
     from itkwsgi.supervisor.places import Places
+    from itkwsgi.supervisor.roles import Role
     from itkwsgi.supervisor.roster import Roster
     from itkwsgi.supervisor.rows import Pool, Row
     from itkwsgi.supervisor.timers import Timers
@@ -87,7 +87,7 @@ class Keeper:
             return False
         if not self.privileged:
             return True
-        same = sum(1 for pool in self.table.importing if pool.row.vhost.ids == row.vhost.ids)
+        same = sum(1 for pool in self.table.importing if uid_of(pool.row.vhost) == uid_of(row.vhost))
         return same < max(1, self.table.max_imports - 1)
 
     def spawn(self, pool: Pool, channel: int) -> bool:
@@ -159,12 +159,23 @@ class Keeper:
         self.watch_external(row)
 
     def stuck(self, pool: Pool) -> None:
-        """It was to be ended and is not.  In the kernel nothing can reach it; otherwise it is its zygote that hangs."""
-        name, zygote = pool.row.vhost.name, self.roster.zygote(zygote_key(pool.row.vhost))
-        if pool.pid and hangs_in_kernel(pool.pid):
-            self.note(f"{name}: its pool {pool.pid} hangs in the kernel and cannot be ended")
-        elif zygote is not None:
-            self.roster.end(zygote, f"did not end the pool of {name}")
+        """It was to be ended and is not: either its zygote hangs, or the pool does, in the kernel.
+
+        A site can bring about the latter.  So what counts is whether the zygote still reads what it is told.
+        """
+        zygote = self.roster.zygote(zygote_key(pool.row.vhost))
+        if zygote is None:
+            return
+        if self.roster.reads(zygote):
+            self.note(f"{pool.row.vhost.name}: its pool {pool.pid} hangs in the kernel and cannot be ended")
+        else:
+            used = self.cpu_seconds(zygote.pid)
+            self.after(AGAIN_SECONDS, lambda: self.end_if_it_hangs(zygote, used))
+
+    def end_if_it_hangs(self, zygote: Role, used: float) -> None:
+        """It read nothing before, with so much CPU time used."""
+        if not self.roster.reads(zygote) and self.cpu_seconds(zygote.pid) == used:
+            self.roster.end(zygote, "reads no orders")
 
     def cpu_seconds(self, pid: int) -> float:
         """CPU time of a process, from /proc/PID/stat (proc(5)); 0 when it is gone."""
@@ -263,6 +274,11 @@ class Keeper:
                 self.log.reopen(key, order, site_log_files(vhost))
 
 
+def uid_of(vhost: Vhost) -> int | None:
+    """None for a site that cannot run."""
+    return None if vhost.ids is None else vhost.ids.uid
+
+
 def log_key(vhost: Vhost) -> str:
     """A site's pipe among the log's sources."""
     return f"site {vhost.index}"
@@ -279,11 +295,3 @@ def remove_socket(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
-
-
-def hangs_in_kernel(pid: int) -> bool:
-    """State D: no signal reaches it."""
-    try:
-        return process_status.read(pid).state == process_status.DISK_SLEEP
-    except OSError:
-        return False

@@ -28,7 +28,7 @@ class Notes:
         if self.lost:
             text = f"{text} ({self.lost} notes before this one were lost: the log was full)"
         try:
-            os.write(self.log, f"{text}\n".encode(errors="backslashreplace")[:SURE])
+            os.write(self.log, text.encode(errors="backslashreplace")[: SURE - 1] + b"\n")
             self.lost = 0
         except OSError:
             self.lost += 1

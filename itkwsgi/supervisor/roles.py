@@ -19,6 +19,7 @@ from itkwsgi.linux.identity import Identity
 from itkwsgi.linux.launch import RoleSpec, launch
 from itkwsgi.supervisor.keeper import Keeper
 from itkwsgi.supervisor.plan import ZygotePlan, front_settings
+from itkwsgi.supervisor.sockets import listen_again
 from itkwsgi.wire import control, orders
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Launcher:
 
     def start_front(self, number: int) -> Role:
         """A front: the listeners, the table of sites, a pipe for access lines.  It dies with the supervisor."""
+        for listener in self.listeners:
+            listen_again(listener)
         first = control.FIRST_LISTENER_FD
         places = {first + at: sock.fileno() for at, sock in enumerate(self.listeners)}
         access_place = first + len(self.listeners)
@@ -133,6 +136,7 @@ class Launcher:
             theirs.close()
             os.close(null)
         ours.setblocking(False)
+        fds.refuse_descriptors(ours)
         return Role(kind, key, pid, ours)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from itkwsgi.supervisor.roles import Role
+
+SIOCOUTQ = 0x5411  # unix(7): what was sent and not yet read
 
 
 class Roster:
@@ -50,6 +53,12 @@ class Roster:
         poll = select.poll()
         poll.register(role.channel, select.POLLOUT)
         return bool(poll.poll(0))
+
+    def reads(self, role: Role) -> bool:
+        """Did it read all that it was told?  True for one that is gone: there is nothing more to be known."""
+        if self.roles.get(role.pid) is not role or role.channel.fileno() < 0:
+            return True
+        return not any(fcntl.ioctl(role.channel, SIOCOUTQ, bytes(4)))
 
     def tell_zygote(self, role: Role, order: dict[str, object], descriptors: Sequence[int] = ()) -> bool:
         """One order to a zygote; False when it did not take it, or the order is too long (a site's ``env``)."""

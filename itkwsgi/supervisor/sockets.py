@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import OperatorError
+from itkwsgi.linux.fds import refuse_descriptors
 from itkwsgi.supervisor.places import check_parents
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def bind_tcp(listen: Listen) -> socket.socket:
         sock.listen(BACKLOG)
         sock.setblocking(False)
         return sock
+
+
+def listen_again(sock: socket.socket) -> None:
+    """A front that was taken over may have shut it, for all fronts; a TCP listener can be opened again."""
+    if sock.family != socket.AF_UNIX:
+        sock.listen(BACKLOG)
 
 
 @contextlib.contextmanager
@@ -95,6 +102,7 @@ def bind_pool(directory: str, index: int, gid: int | None) -> socket.socket:
     """A pool's listener, which only root and the fronts' group can reach."""
     path = os.path.join(directory, pool_name(index))
     sock = bind_unix(path, 0o660, POOL_BACKLOG)
+    refuse_descriptors(sock)
     if gid is not None:
         os.chown(path, 0, gid, follow_symlinks=False)
     return sock
@@ -110,6 +118,7 @@ def bind_external(wanted: PoolSocket) -> socket.socket:
     try:
         # The mode first: once it is somebody else's, in a sticky directory he may put a link in its place.
         with closed_on_error(bind_unix(wanted.path, wanted.mode, POOL_BACKLOG)) as sock:
+            refuse_descriptors(sock)
             os.chown(wanted.path, wanted.uid, wanted.gid, follow_symlinks=False)
             sock.setblocking(False)
             return sock
