@@ -6,17 +6,19 @@ of a pipe: nothing but bytes can come that way.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
 import time
 from typing import TYPE_CHECKING
 
-from itkwsgi.errors import OperatorError
+from itkwsgi.errors import Bug, OperatorError
+from itkwsgi.linux import fds
 from itkwsgi.supervisor import places, sockets
 from itkwsgi.supervisor.plan import pool_plan, zygote_key
 from itkwsgi.supervisor.pools import PoolTable
-from itkwsgi.wire import control
+from itkwsgi.wire import control, orders
 
 if TYPE_CHECKING:
     import socket
@@ -91,7 +93,11 @@ class Keeper:
         return same < max(1, self.table.max_imports - 1)
 
     def spawn(self, pool: Pool, channel: int) -> bool:
-        """Have the zygote fork a pool; False when that could not be ordered."""
+        """Have the zygote fork a pool; False when that could not be ordered.
+
+        The plan goes in a memory file that only the fork reads: whatever a zygote once read is in the memory of all the
+        pools that it forks, and a plan holds what the operator set in ``env``.
+        """
         vhost, zygote = pool.row.vhost, self.roster.zygote(zygote_key(pool.row.vhost))
         if zygote is None or vhost.ids is None or pool.listener is None:
             return False
@@ -102,14 +108,19 @@ class Keeper:
             self.note(f"{vhost.name}: {error}")
             return False
         plan = pool_plan(self.config, vhost, pool.serial, privileged=self.privileged, tmp_dir=tmp)
-        handed = [pool.listener.fileno(), channel, log]
-        if pool.row.external is not None:
-            self.forget(pool.row.external)
-            handed.append(pool.row.external.fileno())
-        try:
-            return self.roster.tell_zygote(zygote, {"do": control.SPAWN, "plan": plan}, handed)
-        finally:
-            os.close(log)
+        with contextlib.ExitStack() as handed_over:
+            handed_over.callback(os.close, log)
+            try:
+                memory = fds.memfd_with(orders.encode(plan), "plan")
+            except (Bug, OSError) as error:
+                self.note(f"{vhost.name}: its plan: {error}")
+                return False
+            handed_over.callback(os.close, memory)
+            handed = [pool.listener.fileno(), channel, log, memory]
+            if pool.row.external is not None:
+                self.forget(pool.row.external)
+                handed.append(pool.row.external.fileno())
+            return self.roster.tell_zygote(zygote, {"do": control.SPAWN, "serial": pool.serial}, handed)
 
     def may_order(self, pool: Pool) -> bool:
         """Is there room for an order to its zygote?  To one that is gone there is nothing to say."""

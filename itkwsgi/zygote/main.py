@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "boot.py")
-MAX_DESCRIPTORS = 4
+MAX_DESCRIPTORS = 5
 
 # How long pools may take to go when the supervisor is gone; what is left then hangs in the kernel.
 END_SECONDS = 5.0
@@ -78,8 +78,7 @@ class Zygote:
 
     def spawn(self, order: dict[str, Any], received: list[int]) -> None:
         """Fork a pool; say its pid, or the errno when there is no process to be had."""
-        pool = PoolOrder(order["plan"], received)
-        serial = order["plan"]["serial"]
+        pool, serial = PoolOrder(received), order["serial"]
         try:
             pid = fork_pool(pool, self.boot)
         except OSError as error:

@@ -31,14 +31,20 @@ SITE_OOM_SCORE = 300
 
 
 class PoolOrder:
-    """What to fork: the plan (JSON from root) and the descriptors that came with it."""
+    """The descriptors of a pool.  One is a memory file with its plan, written by root and read in the fork alone: what
+    a zygote has read, every site that it forks can find in its own memory."""
 
-    __slots__ = ("channel", "external", "listener", "log", "plan")
+    __slots__ = ("channel", "external", "listener", "log", "memory", "plan")
 
-    def __init__(self, plan: dict[str, Any], received: list[int]) -> None:
-        self.plan = plan
-        self.listener, self.channel, self.log = received[:3]
-        self.external = received[3] if len(received) > 3 else None
+    def __init__(self, received: list[int]) -> None:
+        self.listener, self.channel, self.log, self.memory = received[:4]
+        self.external = received[4] if len(received) > 4 else None
+        self.plan: dict[str, Any] = {}
+
+    def read_plan(self) -> dict[str, Any]:
+        """In the fork."""
+        self.plan = orders.decode(os.pread(self.memory, orders.MAX_ORDER, 0))
+        return self.plan
 
     def descriptors(self) -> dict[int, int]:
         """Where each descriptor goes, by its final number; 0 is /dev/null."""
@@ -49,7 +55,7 @@ class PoolOrder:
 
     def close(self) -> None:
         """The zygote keeps none of them."""
-        for fd in (self.listener, self.channel, self.log, self.external):
+        for fd in (self.listener, self.channel, self.log, self.memory, self.external):
             if fd is not None:
                 os.close(fd)
 
@@ -59,7 +65,7 @@ def turn_into_pool(order: PoolOrder, zygote_pid: int, boot: str) -> None:
 
     ``boot`` is the path of boot.py, for a pool with an interpreter of its own.
     """
-    plan = order.plan
+    plan = order.read_plan()
     place_descriptors(order)
     reset_signals()
     os.setsid()
@@ -137,7 +143,8 @@ def fork_pool(order: PoolOrder, boot: str) -> int:
 
 def report_and_exit(plan: dict[str, Any], error: BaseException) -> None:
     """Say what stopped the pool, in the site's log."""
-    text = f"itkwsgi: {plan['name']}: could not become uid {plan['uid']}: {type(error).__name__}: {error}\n"
+    name, uid = plan.get("name"), plan.get("uid")
+    text = f"itkwsgi: {name}: could not become uid {uid}: {type(error).__name__}: {error}\n"
     try:
         os.write(2, text.encode(errors="backslashreplace"))
     finally:

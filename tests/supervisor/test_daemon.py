@@ -34,7 +34,7 @@ class RoleEnd:
 
     def hear(self):
         """The next message and its descriptors; b"" at the end."""
-        data, received = fds.receive_message(self.channel, control.MAX_ORDER, 4)
+        data, received = fds.receive_message(self.channel, control.MAX_ORDER, 5)
         self.received += received
         return data, received
 
@@ -203,9 +203,12 @@ class Served:
         self.front.say(control.pack(control.WAKE, index, generation))
 
     def ordered(self):
-        """The next order to the zygote and what came with it: listener, channel, log."""
+        """The next order to the zygote with its plan, and what came with it: listener, channel, log."""
         data, received = self.zygote.hear()
-        return orders.decode_order(data), received
+        order, received = orders.decode_order(data), received.copy()
+        if order["do"] == orders.SPAWN:
+            order["plan"] = orders.decode(os.pread(received.pop(3), orders.MAX_ORDER, 0))
+        return order, received
 
     def told(self):
         return control.unpack(self.front.hear()[0])

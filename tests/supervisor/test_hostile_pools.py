@@ -1,6 +1,7 @@
 """Pools that do not do as they are told, and rows that must not be left waiting: what root makes of it."""
 
 import os
+import random
 import socket
 
 import pytest
@@ -329,3 +330,79 @@ def test_pools_that_end_with_the_server_are_no_news(table, ports):
     table.closed = True
     table.ended(pool.serial, 9)
     assert (ports.notes, table.pools) == ([], {})
+
+
+# --- all of it, in any order
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_happens_nobody_is_left_waiting_and_nothing_open(tmp_path, seed):
+    before = len(fds.open_descriptors())
+    chance = random.Random(seed)
+    ports = Ports(tmp_path)
+    table = PoolTable(tuple(vhost(i) for i in range(4)), ports, max_imports=2, max_pools=2)
+    for _ in range(120):
+        chance.choice(MISHAPS)(table, ports, chance)
+    ports.zygote_ready = ports.spawn_works = True
+    for _ in range(300):  # whatever runs ends, and all pauses are over
+        for serial in living(table):
+            table.ended(serial, 9)
+        ports.pass_time(31)
+    assert [row for row in table.rows if row.waiting or row.queued] == []
+    assert sorted(table.pools) == sorted(row.current.serial for row in table.rows if row.current is not None)
+    for pool in table.pools.values():
+        table.close_listener(pool)
+    assert len(fds.open_descriptors()) == before
+
+
+def living(table):
+    return [pool.serial for pool in table.pools.values() if pool.state != CRASHED]
+
+
+def a_wake(table, ports, chance):
+    table.wake(chance.randrange(3), chance.randrange(5))
+
+
+def a_word(table, ports, chance):
+    talking = [pool for pool in table.pools.values() if pool.channel is not None]
+    if talking:
+        table.says(chance.choice(talking), chance.choice([*PoolState.ALL, b"?"]))
+
+
+def an_end(table, ports, chance):
+    if living(table):
+        table.ended(chance.choice(living(table)), chance.choice([0, 9, None]))
+
+
+def a_shut_listener(table, ports, chance):
+    for pool in table.pools.values():
+        if pool.listener is not None and chance.random() < 0.3:
+            pool.listener.shutdown(socket.SHUT_RD)
+
+
+def some_time(table, ports, chance):
+    ports.pass_time(chance.choice([0.1, 1, 3, 11, 61]))
+
+
+def a_zygote_that_comes_or_goes(table, ports, chance):
+    ports.zygote_ready = chance.random() < 0.5
+    if not ports.zygote_ready:
+        table.zygote_gone(list(table.pools))
+
+
+def orders_that_fail_or_not(table, ports, chance):
+    ports.spawn_works = chance.random() < 0.7
+
+
+def an_end_by_a_front(table, ports, chance):
+    table.end_overdue(chance.randrange(5))
+
+
+def a_visitor_of_a_crashed_pool(table, ports, chance):
+    for pool in ports.visitors_of:
+        if pool.row.current is pool and pool.state == CRASHED:
+            table.visitors(pool)
+
+
+MISHAPS = (a_wake, a_wake, a_word, a_word, a_word, an_end, a_shut_listener, some_time, a_zygote_that_comes_or_goes,
+           orders_that_fail_or_not, an_end_by_a_front, a_visitor_of_a_crashed_pool)  # fmt: skip

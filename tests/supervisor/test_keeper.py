@@ -40,9 +40,9 @@ class Bench:
         return peer
 
     def ordered(self):
-        """The next order to the zygote, with its descriptors."""
-        data, received = fds.receive_message(self.zygote.end, orders.MAX_ORDER, 4)
-        return orders.decode_order(data), received
+        """The next order to the zygote, with the plan it is about, and its other descriptors."""
+        data, received = fds.receive_message(self.zygote.end, orders.MAX_ORDER, 5)
+        return with_plan(orders.decode_order(data), received), received
 
     def wake(self, index=0):
         """Have a pool ordered; returns the pool as the zygote sees it."""
@@ -71,6 +71,14 @@ class Bench:
         for key in list(self.log.sources):
             self.log.remove(key)
         self.watch.selector.close()
+
+
+def with_plan(order, received):
+    """Read the plan of a pool as its fork does."""
+    if order["do"] == orders.SPAWN:
+        with os.fdopen(received.pop(3), "rb") as memory:
+            order["plan"] = orders.decode(memory.read())
+    return order
 
 
 class PoolEnd:

@@ -61,9 +61,11 @@ class RunningZygote:
         place.chmod(0o755)
         site = Site(place, source)
         self.sites.append(site)
-        handed = [site.listener.fileno(), site.pools_end, site.log_fd]
         whole = site.plan(**{**ordinary_ids(), "serial": serial, **plan})
-        fds.send_message(self.channel, orders.encode({"do": orders.SPAWN, "plan": whole}), handed)
+        memory = fds.memfd_with(orders.encode(whole), "plan")
+        handed = [site.listener.fileno(), site.pools_end, site.log_fd, memory]
+        fds.send_message(self.channel, orders.encode({"do": orders.SPAWN, "serial": serial}), handed)
+        os.close(memory)
         site.let_go()
         return site
 

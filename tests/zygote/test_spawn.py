@@ -28,15 +28,24 @@ PLAN = {
 
 @pytest.fixture
 def handed():
-    """Four descriptors as they come with an order, and what each is."""
+    """Five descriptors as they come with an order; the fourth holds the plan."""
     listener, external = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
     channel, supervisor = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
-    yield [listener.fileno(), channel.fileno(), writer, external.fileno()]
+    memory = fds.memfd_with(orders.encode(PLAN), "plan")
+    yield [listener.fileno(), channel.fileno(), writer, memory, external.fileno()]
     for sock in (listener, external, channel, supervisor):
         sock.close()
-    os.close(reader)
-    os.close(writer)
+    for fd in (reader, writer, memory):
+        os.close(fd)
+
+
+def ordered(plan, handed):
+    """An order for this plan."""
+    order = PoolOrder(handed)
+    order.memory = fds.memfd_with(orders.encode(plan), "plan")
+    order.plan = plan
+    return order
 
 
 def what(fd):
@@ -47,30 +56,36 @@ def what(fd):
 
 
 def test_each_descriptor_has_its_place(handed):
-    listener, channel, log, external = handed
-    assert PoolOrder(PLAN, handed[:3]).descriptors() == {1: log, 2: log, 3: listener, 4: channel}
-    assert PoolOrder(PLAN, handed).descriptors() == {1: log, 2: log, 3: listener, 4: channel, 5: external}
+    listener, channel, log, _, external = handed
+    assert PoolOrder(handed[:4]).descriptors() == {1: log, 2: log, 3: listener, 4: channel}
+    assert PoolOrder(handed).descriptors() == {1: log, 2: log, 3: listener, 4: channel, 5: external}
 
 
-@pytest.mark.parametrize("count", [3, 4])
+def test_the_plan_is_read_in_the_fork(handed):
+    order = PoolOrder(handed)
+    assert order.plan == {}
+    assert order.read_plan() == order.plan == PLAN
+
+
+@pytest.mark.parametrize("count", [4, 5])
 def test_the_zygotes_copies_are_closed(handed, count):
     def close():
         before = set(fds.open_descriptors())
-        PoolOrder(PLAN, handed[:count]).close()
+        PoolOrder(handed[:count]).close()
         return before - set(fds.open_descriptors())
 
     assert in_child(close) == set(handed[:count])
 
 
-@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("count", [4, 5])
 def test_exactly_those_are_open_in_a_pool(handed, count):
     def place():
-        module.place_descriptors(PoolOrder(PLAN, handed[:count]))
+        module.place_descriptors(PoolOrder(handed[:count]))
         return fds.open_descriptors()
 
-    listener, channel, log, external = map(what, handed)
+    listener, channel, log, _, external = map(what, handed)
     wanted = {0: "/dev/null", 1: log, 2: log, 3: listener, 4: channel, 5: external}
-    assert in_child(place) == {fd: name for fd, name in wanted.items() if fd < count + 2}
+    assert in_child(place) == {fd: name for fd, name in wanted.items() if fd <= count}
 
 
 # --- signals, limits, the end of the zygote
@@ -152,7 +167,7 @@ def steps(monkeypatch):
 @pytest.mark.parametrize(("interpreter", "last"), [(None, ["run_pool"]), ("/opt/python", ["exec_pool", "run_pool"])])
 def test_the_order_of_the_steps(handed, steps, interpreter, last):
     plan = {**PLAN, "uid": 1001, "gid": 1002, "groups": [7, 8], "privileged": True, "interpreter": interpreter}
-    module.turn_into_pool(PoolOrder(plan, handed), 4711, "/boot.py")
+    module.turn_into_pool(ordered(plan, handed), 4711, "/boot.py")
     names = [name for name, _, _ in steps]
     before = ["place_descriptors", "reset_signals", "setsid", "limit_before_switch"]
     assert names == [*before, "become", "die_with", "set_dumpable", *last]
@@ -164,7 +179,7 @@ def test_the_order_of_the_steps(handed, steps, interpreter, last):
 
 def test_fork_gives_the_pools_pid_to_the_zygote(handed, monkeypatch):
     monkeypatch.setattr(module, "turn_into_pool", lambda order, zygote, boot: os._exit(int(zygote == os.getppid())))
-    assert ended(module.fork_pool(PoolOrder(PLAN, handed), "/boot.py")) == 1
+    assert ended(module.fork_pool(PoolOrder(handed), "/boot.py")) == 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("surprise\ud800"), SystemExit(0), KeyboardInterrupt()])
@@ -175,7 +190,7 @@ def test_whatever_surprises_ends_the_process_and_is_said(handed, monkeypatch, pl
         raise error
 
     monkeypatch.setattr(module, "turn_into_pool", surprise)
-    assert ended(module.fork_pool(PoolOrder({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
+    assert ended(module.fork_pool(ordered({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
     said = (place / "log").read_text()
     assert said.startswith(f"itkwsgi: a.example: could not become uid 1001: {type(error).__name__}: ")
     assert said.count("\n") == 1
@@ -187,7 +202,7 @@ def test_a_log_that_is_gone_does_not_keep_it_alive(handed, monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(module, "turn_into_pool", surprise)
-    assert ended(module.fork_pool(PoolOrder({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
+    assert ended(module.fork_pool(ordered({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
 
 
 def test_a_plan_of_another_user_is_refused_by_the_kernel(handed, place):
@@ -197,7 +212,7 @@ def test_a_plan_of_another_user_is_refused_by_the_kernel(handed, place):
     def zygote():
         os.dup2(os.open(place / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), handed[2])
         become_ordinary()
-        return ended(module.fork_pool(PoolOrder(plan, handed[:3]), "/boot.py"))
+        return ended(module.fork_pool(ordered(plan, handed[:4]), "/boot.py"))
 
     assert in_child(zygote) == 70
     assert "could not become uid 4242: SwitchError: verify: user ids" in (place / "log").read_text()
@@ -210,7 +225,7 @@ def test_an_interpreter_of_the_sites_own_gets_its_descriptors_and_its_plan(hande
     def execute():
         called = []
         os.execve = lambda *args: called.append(args)
-        module.place_descriptors(PoolOrder(plan, handed[: 4 if external else 3]))
+        module.place_descriptors(PoolOrder(handed[: 5 if external else 4]))
         module.exec_pool(plan, "/boot.py")
         with os.fdopen(module.PLAN_FD, "rb") as file:
             told = orders.decode(file.read())
