@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from itkwsgi.config.model import Config
+from itkwsgi.config.model import Config, PoolSocket
 from itkwsgi.supervisor import places as places_module
 from itkwsgi.supervisor.roles import Role
+from tests.support.bench import Bench
 from tests.support.configured import LISTEN, make_server
 from tests.support.running import PATIENCE, ended, forked, nobody_left
 
@@ -80,3 +81,22 @@ def peer():
         yield make
         for each in made:
             each.close()
+
+
+@pytest.fixture
+def bench(configured, where, peer):
+    """Make a keeper for these vhosts."""
+    made = []
+
+    def make(*vhosts, **server):
+        made.append(Bench(configured(*vhosts, **server), where, peer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def external(base):
+    return PoolSocket(f"{base}/external.sock", os.getuid(), os.getgid(), 0o600)

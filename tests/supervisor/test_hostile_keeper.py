@@ -6,9 +6,6 @@ import resource
 import signal
 import socket
 
-import pytest
-
-from itkwsgi.config.model import PoolSocket
 from itkwsgi.linux import fds
 from itkwsgi.supervisor import keeper as module
 from itkwsgi.supervisor import sockets
@@ -16,28 +13,8 @@ from itkwsgi.supervisor.bounds import END_SECONDS
 from itkwsgi.supervisor.keeper import AGAIN_SECONDS
 from itkwsgi.wire import control
 from itkwsgi.wire.control import PoolState
-from tests.supervisor.test_keeper import Bench, PoolEnd, visit
+from tests.support.bench import PoolEnd, visit
 from tests.support.configured import make_vhost
-
-
-@pytest.fixture
-def bench(configured, where, peer):
-    """Make a keeper for these vhosts."""
-    made = []
-
-    def make(*vhosts, **server):
-        made.append(Bench(configured(*vhosts, **server), where, peer))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def external(base):
-    return PoolSocket(f"{base}/external.sock", os.getuid(), os.getgid(), 0o600)
-
 
 # --- the pool_socket
 
