@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "errors": set(),
     "wire": {"errors"},
     "linux": {"errors"},
-    "config": {"errors", "linux.identity"},
+    "ini": {"errors"},
+    "config": {"errors", "ini", "linux.abilities"},
     "supervisor": {"config", "wire", "linux", "errors"},
     "front": {"wire", "linux", "errors"},
     "log": {"wire", "linux", "errors"},
@@ -38,12 +39,13 @@ MAY_IMPORT = {
         "wire",
         "linux",
         "errors",
+        "runtime.confine",
         "runtime.main",
         "runtime.packages",
         "runtime.rehearsal",
     },  # a pool is a fork of it
     "runtime": {"wire", "linux", "errors"},
-    "cli": {"config", "errors"},
+    "cli": {"config", "ini", "linux.abilities", "errors"},
 }
 
 # Which packages that are not Python's own.
@@ -57,8 +59,18 @@ MAY_IMPORT_THIRD_PARTY = {
 }
 
 # These run in the sites' own interpreters, from Python 3.9 on.
-RUNS_IN_SITES = {"__init__", "boot", "errors", "wire", "linux", "zygote", "runtime"}
-OURS_ALONE = {"linux.by_prctl", "linux.launch"}
+RUNS_IN_SITES = {"__init__", "boot", "errors", "wire", "linux", "ini", "zygote", "runtime"}
+OURS_ALONE = {
+    "linux.abilities",
+    "linux.bpf",
+    "linux.by_prctl",
+    "linux.cgroup",
+    "linux.filters",
+    "linux.launch",
+    "linux.rulesets",
+    "linux.sandbox",
+    "linux.syscalls",
+}
 YOUNGER_THAN_3_9 = {"tomllib"}
 
 HOLDALLS = {"util", "utils", "common", "helper", "helpers", "misc"}

@@ -12,7 +12,11 @@ SIG_SETMASK: int
 SIGCHLD: int
 SIGHUP: int
 SIGINT: int
+SIGABRT: int
+SIGBUS: int
+SIGILL: int
 SIGKILL: int
+SIGSEGV: int
 SIGPIPE: int
 SIGTERM: int
 SIGUSR1: int

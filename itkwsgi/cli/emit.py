@@ -13,8 +13,10 @@ from typing import Any
 import toml
 
 from itkwsgi.config.keys import ENVIRONMENT, SERVER, VHOST
-from itkwsgi.config.model import Config, Listen, PoolSocket, Server, Vhost
+from itkwsgi.config.model import Config, Listen, PoolSocket, Said, Server, Vhost
 from itkwsgi.errors import Bug
+from itkwsgi.ini.kinds import UMASK
+from itkwsgi.ini.registry import BY_NAME, NONE
 
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
@@ -86,7 +88,23 @@ def vhost_table(vhost: Vhost, server: Server) -> dict[str, Any]:
         table["groups"] = list(vhost.ids.groups)
         if vhost.user is not None or server.user_id is None or vhost.ids.gid != server.user_id.gid:
             table["group"] = vhost.ids.gid
+    table["value"] = settings_table(vhost.settings, fixed=False)
+    table["admin_value"] = settings_table(vhost.settings, fixed=True)
     return said(table)
+
+
+def settings_table(settings: Mapping[str, Said], *, fixed: bool) -> dict[str, Any]:
+    """[vhost.value], or [vhost.admin_value] with what is fixed."""
+    return {name: written(name, said.value) for name, said in settings.items() if said.fixed == fixed}
+
+
+def written(name: str, value: object) -> Any:
+    """The value of a setting as it would be written."""
+    if value is None or value == ():
+        return NONE
+    if BY_NAME[name].kind is UMASK:
+        return f"{value:04o}"
+    return plain(value)
 
 
 def said(table: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import os
 import re
 
 from itkwsgi.config.model import Listen
-from itkwsgi.config.values import Wrong, parse_path, parse_text, shown
+from itkwsgi.ini.values import Wrong, parse_path, parse_text, shown
 
 # sockaddr_un holds 108 bytes with the final NUL (unix(7)).
 LONGEST_SOCKET_PATH = 107

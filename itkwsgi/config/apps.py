@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from itkwsgi.config.values import Wrong, is_dotted_name, parse_text, shown
+from itkwsgi.config.values import is_dotted_name
+from itkwsgi.ini.values import Wrong, parse_text, shown
 
 _FORMS = 'write "module:callable" or "file.py:callable"'
 

@@ -7,22 +7,12 @@ Reading a table never stops at the first fault: it returns what could be read, a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from itkwsgi.config.values import Fault, Wrong, shown
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of value.  ``parse(raw, directory)`` returns it or raises `Wrong`; relative paths start at directory."""
-
-    name: str
-    parse: Callable[[object, str], object]
-    schema: Mapping[str, object]
-    unit: str = ""
+from itkwsgi.ini.kinds import Kind
+from itkwsgi.ini.values import Fault, Wrong, closest, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +36,14 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The keys of one table.  ``later``: names that the full configuration has and this version has not."""
+    """The keys of one table.  ``later``: names that the full configuration has and this version has not.  ``noun``:
+    what messages call a key.
+    """
 
     title: str  # as the operator writes it: [server]
     keys: tuple[Key, ...]
     later: frozenset[str] = field(default=frozenset())
+    noun: str = "key"
 
     @property
     def names(self) -> frozenset[str]:
@@ -97,8 +90,8 @@ def read(
 def unknown(name: str, table: Table, elsewhere: Iterable[Table] = ()) -> Fault:
     """What to say of a key that the table does not have."""
     if name in table.later:
-        return Fault("unknown key: this version of itkwsgi does not have it yet", steps=(name,))
-    return Fault("unknown key", _suggestion(name, table, elsewhere), (name,))
+        return Fault(f"unknown {table.noun}: this version of itkwsgi does not have it yet", steps=(name,))
+    return Fault(f"unknown {table.noun}", _suggestion(name, table, elsewhere), (name,))
 
 
 def _suggestion(name: str, table: Table, elsewhere: Iterable[Table]) -> str:
@@ -109,37 +102,7 @@ def _suggestion(name: str, table: Table, elsewhere: Iterable[Table]) -> str:
     return f"did you mean {near}?" if near else ""
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """The name that was probably meant, or ""."""
-    matches = difflib.get_close_matches(name.lower().replace("-", "_"), sorted(known), n=1, cutoff=0.6)
-    return matches[0] if matches else ""
-
-
 # --- kinds made of others
-
-
-def list_of(kind: Kind, unique: bool = False) -> Kind:
-    """A list whose elements are all of that kind; ``unique``: none may stand twice."""
-
-    def parse(raw: object, directory: str) -> tuple[object, ...]:
-        if not isinstance(raw, list):
-            raise Wrong(f"{shown(raw)} is not a list", f"write [{shown(raw)}]" if isinstance(raw, str) else "")
-        values: list[object] = []
-        faults: list[Fault] = []
-        for index, element in enumerate(raw):
-            try:
-                value = kind.parse(element, directory)
-            except Wrong as wrong:
-                faults += wrong.below(index)
-                continue
-            if unique and value in values:
-                faults.append(Fault(f"{shown(element)} stands here twice", steps=(index,)))
-            values.append(value)
-        if faults:
-            raise Wrong(faults=faults, rest=tuple(values))
-        return tuple(values)
-
-    return Kind(f"list of {kind.name}", parse, {"type": "array", "items": kind.schema}, kind.unit)
 
 
 def record(name: str, table: Table) -> Kind:
@@ -151,6 +114,22 @@ def record(name: str, table: Table) -> Kind:
         values, faults = read(table, raw, directory, defaults(table, directory))
         if faults:
             raise Wrong(faults=faults)
+        return values
+
+    return Kind(name, parse, schema(table))
+
+
+def part(name: str, table: Table, elsewhere: Callable[[], Iterable[Table]] = tuple) -> Kind:
+    """As `record`, but what is not said is not there.  ``elsewhere``: gives the tables for `read`."""
+
+    def parse(raw: object, directory: str) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise Wrong(f"{shown(raw)} is not a table")
+        values, faults = read(table, raw, directory, dict.fromkeys(raw), elsewhere())
+        if faults:
+            faulty = {fault.steps[0] for fault in faults}
+            right = {name: value for name, value in values.items() if name not in faulty}
+            raise Wrong(faults=faults, rest=right)
         return values
 
     return Kind(name, parse, schema(table))

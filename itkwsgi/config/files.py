@@ -22,8 +22,9 @@ from typing import Any
 from itkwsgi.config.locate import Path, locate
 from itkwsgi.config.machine import Machine
 from itkwsgi.config.model import Problem
-from itkwsgi.config.values import Fault, key_text
+from itkwsgi.config.values import key_text
 from itkwsgi.config.walk import untrusted
+from itkwsgi.ini.values import Fault
 
 LARGEST_FILE = 4 * 2**20
 _ROOT = frozenset((0,))

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from itkwsgi.config.machine import Accounts
 from itkwsgi.config.model import Ids
-from itkwsgi.config.values import quoted
+from itkwsgi.ini.values import quoted
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -54,12 +54,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What binds the sites' ids.  A range is None when its own key is wrong.  ``server``: the default site user."""
+    """What binds the sites' ids.  A range is None when its own key is wrong.  ``server``: the default site user;
+    ``server_refused``: it was named, and that was wrong.
+    """
 
     server: Ids | None
     uid_range: tuple[int, int] | None
     gid_range: tuple[int, int] | None
     roles: Mapping[str, Ids]
+    server_refused: bool = False
 
 
 @dataclass(slots=True)
@@ -111,14 +114,16 @@ def server_ids(user: str | int | None, group: str | int | None, rules: Rules, ac
     """Who a site is that names no user.  Without an account www-data, and none asked for: nobody."""
     outcome = Outcome()
     account = _attempt(outcome, _account, DEFAULT_USER if user is None else user, accounts)
-    if account is None:
-        if user is None:
-            outcome.refusals.clear()
-        return _forbidding(outcome)
-    gid = account.gid if group is None else _attempt(outcome, _gid, "group", group, accounts)
-    _attempt(outcome, _check_uid, "user", account.uid, rules, None)
+    if account is None and user is None:
+        outcome.refusals.clear()
+    if account is not None:
+        _attempt(outcome, _check_uid, "user", account.uid, rules, None)
+    gid = account.gid if account and group is None else None
+    if group is not None:
+        gid = _attempt(outcome, _gid, "group", group, accounts)
     if gid is not None:
         _attempt(outcome, _check_gid, "group" if group is not None else "user", gid, rules, None, accounts)
+    if account is not None and gid is not None:
         outcome.ids = Ids(account.uid, gid, (), account.name, account.home, account.shell)
     return _forbidding(outcome)
 
@@ -133,17 +138,25 @@ def _forbidding(outcome: Outcome) -> Outcome:
 # --- a site's
 
 
-def site_ids(said: Mapping[str, Any], rules: Rules, accounts: Accounts) -> Outcome:
-    """Who a site is, by its ``user``, ``group`` and ``groups``, each None when not said."""
+def site_ids(
+    said: Mapping[str, Any], rules: Rules, accounts: Accounts, faulty: frozenset[str] = frozenset()
+) -> Outcome:
+    """Who a site is, by its ``user``, ``group`` and ``groups``, each None when not said.
+
+    Of what is ``faulty``, and so of a user that [server] has wrong, nothing is said again, and nobody comes out.
+    """
     outcome = Outcome()
-    account = _attempt(outcome, _site_account, said["user"], rules, accounts)
-    gid = _attempt(outcome, _site_gid, said, account, rules, accounts)
+    account = gid = None
+    if "user" not in faulty and not (said["user"] is None and rules.server_refused):
+        account = _attempt(outcome, _site_account, said["user"], rules, accounts)
+    if "group" not in faulty:
+        gid = _attempt(outcome, _site_gid, said, account, rules, accounts)
     groups: tuple[int, ...] | None
     if said["groups"] is None:
         groups = _default_groups(account, gid, rules, accounts, outcome) if account and gid is not None else ()
     else:
         groups = _said_groups(said["groups"], rules, accounts, outcome)
-    if account and gid is not None and not outcome.refusals:
+    if account and gid is not None and not outcome.refusals and not faulty:
         supplementary = tuple(sorted(set(groups) - {gid}))
         outcome.ids = Ids(account.uid, gid, supplementary, account.name, account.home, account.shell)
     return outcome

@@ -6,83 +6,35 @@ written as in the file and read by the same parser.  Directive names in capitals
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-
-from itkwsgi.config.addresses import parse_host, parse_listen, parse_socket_path
-from itkwsgi.config.apps import parse_app
-from itkwsgi.config.declare import Key, Kind, Table, list_of, record
-from itkwsgi.config.values import (
-    HIGHEST_ID,
-    parse_choice,
-    parse_flag,
-    parse_id,
-    parse_id_range,
-    parse_integer,
-    parse_mode,
-    parse_module,
-    parse_path,
-    parse_size,
-    parse_text,
-    parse_time,
-    parse_url_path,
-    parse_variables,
+from itkwsgi.config.declare import Key, Table, part, record
+from itkwsgi.config.kinds import (
+    APP,
+    GROUP,
+    HOST,
+    ID_RANGE,
+    LISTEN,
+    MODULE,
+    SOCKET_PATH,
+    URL_PATH,
+    USER,
+    VARIABLES,
 )
-
-# --- kinds
-
-
-def _plain(name: str, parse: Callable[[object], object], schema: Mapping[str, object], unit: str = "") -> Kind:
-    """A kind whose parser needs no directory."""
-    return Kind(name, lambda raw, _directory: parse(raw), schema, unit)
-
-
-_TEXT_SCHEMA: dict[str, object] = {"type": "string", "minLength": 1}
-_NUMBER_OR_TEXT: dict[str, object] = {"type": ["string", "number"]}
-
-TEXT = _plain("text", parse_text, _TEXT_SCHEMA)
-FLAG = _plain("flag", parse_flag, {"type": ["boolean", "string"]})
-TIME = _plain("time", parse_time, _NUMBER_OR_TEXT, "seconds")
-TIME_ABOVE_0 = _plain("time", partial(parse_time, zero=False), _NUMBER_OR_TEXT, "seconds")
-SIZE = _plain("size", parse_size, {"type": ["string", "integer"]}, "bytes")
-PATH = Kind("path", parse_path, _TEXT_SCHEMA)
-SOCKET_PATH = Kind("path", parse_socket_path, _TEXT_SCHEMA)
-USER = _plain("user", parse_id, {"type": ["string", "integer"]})
-GROUP = _plain("group", parse_id, {"type": ["string", "integer"]})
-ID_RANGE = _plain(
-    "range of ids",
-    parse_id_range,
-    {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": HIGHEST_ID}, "minItems": 2, "maxItems": 2},
+from itkwsgi.ini.kinds import (
+    FLAG,
+    MODE,
+    PATH,
+    SIZE,
+    TEXT,
+    TIME,
+    TIME_ABOVE_0,
+    Kind,
+    choice,
+    integer,
+    list_of,
+    plain,
+    size,
 )
-LISTEN = Kind("address", parse_listen, _TEXT_SCHEMA)
-HOST = _plain("host name", parse_host, _TEXT_SCHEMA)
-APP = _plain("app", parse_app, _TEXT_SCHEMA)
-MODE = _plain("file mode", parse_mode, {"type": ["string", "integer"]})
-MODULE = _plain("module", parse_module, _TEXT_SCHEMA)
-URL_PATH = _plain("URL path", parse_url_path, {"type": "string", "pattern": "^/"})
-VARIABLES = _plain("table of text", parse_variables, {"type": "object", "additionalProperties": {"type": "string"}})
-
-
-def integer(low: int, high: int) -> Kind:
-    """A whole number within the bounds."""
-    return _plain(
-        "number",
-        partial(parse_integer, low=low, high=high),
-        {"type": "integer", "minimum": low, "maximum": high},
-    )
-
-
-def size(low: int, high: int) -> Kind:
-    """A size within the bounds, in bytes."""
-    return _plain("size", partial(parse_size, low=low, high=high), SIZE.schema, "bytes")
-
-
-def choice(*words: str) -> Kind:
-    """One of the words."""
-    return _plain("word", partial(parse_choice, words=words), {"enum": list(words)})
-
-
-# --- tables
+from itkwsgi.ini.registry import LATER, SETTINGS
 
 SERVER = Table(
     "[server]",
@@ -101,6 +53,12 @@ SERVER = Table(
         Key("log_user", USER, None, "Who the log is, and no site.", otherwise="the account itkwsgi-log, else 65532"),
         Key("uid_range", ID_RANGE, [1000, 59999], "Users that a site may name (LimitUIDRange); never 0."),
         Key("gid_range", ID_RANGE, [1000, 59999], "Groups of sites, supplementary ones too (LimitGIDRange); never 0."),
+        Key(
+            "id_namespace",
+            FLAG,
+            False,
+            "Zygotes in a user namespace of uid_range, gid_range and the server's own user: no other id exists there.",
+        ),
         Key("fronts", integer(0, 256), 0, "How many fronts; 0 is one for every two cores, at least one.", "processes"),
         Key(
             "max_clients",
@@ -166,11 +124,16 @@ SERVER = Table(
             ordinary="~/.local/state/itkwsgi/spool",
         ),
         Key("spool_max", SIZE, "1G", "Of all sites in spool_dir; beyond it 503."),
+        Key(
+            "log_max",
+            SIZE,
+            "1G",
+            "What one site writes into a log until the log is opened anew; its further lines are lost.  0 is no limit.",
+        ),
     ),
     frozenset(
         (
             "tls_listen",
-            "id_namespace",
             "trusted_proxies",
             "proxy_protocol",
             "buffer_memory",
@@ -203,6 +166,32 @@ POOL_SOCKET = Table(
         Key("mode", MODE, "0660", "Its permission bits; who may write may connect."),
     ),
 )
+
+
+def _settings(title: str) -> Table:
+    """A table of settings, as the registry declares them."""
+    return Table(
+        title,
+        tuple(
+            Key(
+                setting.name,
+                Kind(setting.kind.name, setting.parse, setting.kind.schema, setting.kind.unit),
+                help=setting.help,
+            )
+            for setting in SETTINGS
+        ),
+        LATER,
+        "setting",
+    )
+
+
+def _some_of(table: Table) -> Kind:
+    """What is said of these settings."""
+    return part("table of settings", table, lambda: TABLES)
+
+
+VALUE = _settings("[vhost.value]")
+ADMIN_VALUE = _settings("[vhost.admin_value]")
 
 VHOST = Table(
     "[[vhost]]",
@@ -268,12 +257,15 @@ VHOST = Table(
         Key("idle_timeout", TIME, "5m", "After so long without a request the pool ends; 0 is never."),
         Key("startup_timeout", TIME_ABOVE_0, "60s", "For the import of the app."),
         Key("no_new_privs", FLAG, True, "false lets setuid and setgid programs such as sendmail work."),
+        Key("private_tmp", FLAG, False, "A /tmp of its own, which no other site and no login sees."),
         Key("exit_grace", TIME, "2s", "For threads and atexit work of a request after its answer."),
         Key("warmup", list_of(URL_PATH), [], "Requests run in a new pool before it serves."),
         Key("server_signature", FLAG, True, "Whether the server's error pages name it (ServerSignature)."),
         Key("access_log", PATH, None, "Its own access log.", otherwise="the server's, the site's name in each line"),
         Key("error_log", PATH, None, "Its own error log.", otherwise="the server's, the site's name in each line"),
         Key("pool_socket", record("table", POOL_SOCKET), None, "A FastCGI socket for another web server."),
+        Key("value", _some_of(VALUE), {}, "Settings that the site's code may change (php_value)."),
+        Key("admin_value", _some_of(ADMIN_VALUE), {}, "Settings that are final (php_admin_value)."),
     ),
     frozenset(
         (
@@ -284,13 +276,10 @@ VHOST = Table(
             "busy_status",
             "queue",
             "queue_timeout",
-            "private_tmp",
             "fork_check",
             "on_broken",
             "allow_override",
             "tls",
-            "value",
-            "admin_value",
             "alias",
             "directory",
             "location",
@@ -310,9 +299,9 @@ TOP = Table(
     (
         INCLUDE,
         *(
-            Key(name, _plain("table", lambda raw: raw, {"type": "object"}))
+            Key(name, plain("table", lambda raw: raw, {"type": "object"}))
             for name in ("server", "environment", "vhost")
         ),
     ),
 )
-TABLES = (TOP, SERVER, ENVIRONMENT, VHOST)
+TABLES = (TOP, SERVER, ENVIRONMENT, VHOST, VALUE, ADMIN_VALUE)

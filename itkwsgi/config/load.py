@@ -18,7 +18,7 @@ from itkwsgi.config.reach import EXECUTE, refusal
 from itkwsgi.config.reading import Reader, Report, Section
 from itkwsgi.config.server import resolve_server
 from itkwsgi.config.sites import Surroundings, resolve_vhost
-from itkwsgi.config.values import Fault
+from itkwsgi.ini.values import Fault
 
 
 def load(path: str, *, euid: int | None = None, look: bool = True) -> Config:

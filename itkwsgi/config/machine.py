@@ -9,13 +9,15 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import itkwsgi
 from itkwsgi.config.model import Ids
 from itkwsgi.config.walk import PLAIN_SIGHT, Sight
+from itkwsgi.linux.abilities import Abilities, abilities
 
 _T = TypeVar("_T")
 
@@ -72,15 +74,33 @@ class Accounts:
         return os.getgrouplist(account.name, account.gid)
 
 
+_RESOURCES = {
+    "max_processes": resource.RLIMIT_NPROC,
+    "max_open_files": resource.RLIMIT_NOFILE,
+    "max_file_size": resource.RLIMIT_FSIZE,
+}
+
+
+def hard_limits() -> dict[str, int]:
+    """What bounds this process, and with it every limit of a site's, by the setting's name; unlimited ones are left
+    out."""
+    found = {name: resource.getrlimit(number)[1] for name, number in _RESOURCES.items()}
+    return {name: hard for name, hard in found.items() if hard != resource.RLIM_INFINITY}
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """``me``: who starts the server; ``home``: that user's, "" for none; ``package``: the directory of itkwsgi."""
+    """``me``: who starts the server; ``home``: that user's, "" for none; ``package``: the directory of itkwsgi;
+    ``abilities`` and ``hard_limits``: of the process that asks.
+    """
 
     me: Ids
     home: str
     package: str = os.path.dirname(os.path.abspath(itkwsgi.__file__))
     accounts: Accounts = field(default_factory=Accounts)
     sight: Sight = PLAIN_SIGHT
+    abilities: Abilities = field(default_factory=abilities)
+    hard_limits: Mapping[str, int] = field(default_factory=hard_limits)
 
     @property
     def is_root(self) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from itkwsgi.errors import OperatorError
+from itkwsgi.ini.registry import BY_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,17 @@ class PoolSocket:
     mode: int
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A setting as it was said: ``fixed`` by [vhost.admin_value], else a default by [vhost.value]; ``where``:
+    file:line.  ``value`` is as the registry parses it; what "none" leaves is a value too.
+    """
+
+    value: Any
+    fixed: bool
+    where: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """[server].  Users as they were said or by default, at the end what they are.
@@ -99,6 +112,7 @@ class Server:
     log_user: str | int
     uid_range: tuple[int, int]
     gid_range: tuple[int, int]
+    id_namespace: bool
     fronts: int
     max_clients: int
     keepalive_timeout: float
@@ -118,6 +132,7 @@ class Server:
     max_imports: int
     spool_dir: str
     spool_max: int
+    log_max: int
 
     user_id: Ids | None
     front_ids: Ids
@@ -142,6 +157,10 @@ class Vhost:
     ``user`` is as it was said, None for the server's.  ``app``: a file is an absolute path, anything else a module;
     either may have ``:callable`` after it.  At most one of ``environment`` (a name), ``venv`` and ``python`` is set;
     none of them: the system's interpreter.  ``access_log`` and ``error_log`` None: the server's.
+
+    ``settings`` holds what was said, by name.  ``binary``: what to execute for the interpreter of a site that is
+    confined, where that is a link which the site could change, and what it leads to is not; None for the interpreter
+    itself.  ``private_tmp``: /tmp is the site's own, and with ``private_var_tmp`` /var/tmp too.
     """
 
     index: int
@@ -164,14 +183,24 @@ class Vhost:
     idle_timeout: float
     startup_timeout: float
     no_new_privs: bool
+    private_tmp: bool
+    private_var_tmp: bool
     exit_grace: float
     warmup: tuple[str, ...]
     server_signature: bool
     access_log: str | None
     error_log: str | None
     pool_socket: PoolSocket | None
+    settings: dict[str, Said]
+    binary: str | None
     problems: tuple[Problem, ...]
     where: str
+
+    def setting(self, name: str) -> Any:
+        """The value of a setting for the whole site: what was said, else the default.  Raises KeyError for no name of
+        one."""
+        said = self.settings.get(name)
+        return BY_NAME[name].default if said is None else said.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from itkwsgi.config.model import Ids
 from itkwsgi.config.walk import PLAIN_SIGHT, Sight, steps
 
 ENTER = EXECUTE = 1
+WRITE = 2
 READ = 4
 
 
@@ -21,7 +22,8 @@ def refusal(path: str, ids: Ids | None, want: int, kind: str = "", sight: Sight 
     """Says what keeps the user from ``path``, an absolute one: "/root is 0700: user 50001 cannot enter"; "" if
     nothing does.
 
-    ``want`` is what is asked of the last component (READ, EXECUTE, ENTER, or several), the others must be entered.
+    ``want`` is what is asked of the last component (READ, WRITE, EXECUTE, ENTER, or several); the others must be
+    entered.
     ``kind``: "directory" or "file", when it must be one.  Without ``ids`` only existence and kind are looked at.
     """
     try:
@@ -63,4 +65,6 @@ def verb(missing: int, info: os.stat_result) -> str:
     """What cannot be done, in a word."""
     if missing & READ:
         return "read"
+    if missing & WRITE:
+        return "write"
     return "enter" if stat.S_ISDIR(info.st_mode) else "execute"

@@ -14,8 +14,9 @@ from typing import Any
 from itkwsgi.config import keys
 from itkwsgi.config.declare import Table, defaults, read
 from itkwsgi.config.files import Document, Place
+from itkwsgi.config.locate import Path
 from itkwsgi.config.model import Problem
-from itkwsgi.config.values import Fault, quoted, shown
+from itkwsgi.ini.values import Fault, quoted, shown
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ONLY_MAIN = ("include", "server")
@@ -41,6 +42,15 @@ class Section:
     def fault(self, key: str, message: str, hint: str = "") -> Problem:
         """A problem with that key of this table."""
         return self.place.problem(Fault(message, hint, (key,) if key else ()))
+
+    def fault_in(self, steps: Path, message: str, hint: str = "") -> Problem:
+        """A problem with something deeper in this table: the steps to it."""
+        return self.place.problem(Fault(message, hint, steps))
+
+    def where(self, *steps: str) -> str:
+        """file:line of something in this table."""
+        document = self.place.document
+        return f"{document.name}:{document.line((*self.place.path, *steps))}"
 
     def fault_at(self, key: str, index: int, message: str) -> Problem:
         """A problem with one element of a list; of a list in which others were left out, with the list."""

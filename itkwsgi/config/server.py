@@ -15,9 +15,9 @@ from itkwsgi.config.machine import Machine
 from itkwsgi.config.model import Ids, Server
 from itkwsgi.config.reach import ENTER, READ, refusal
 from itkwsgi.config.reading import Report, Section
-from itkwsgi.config.values import Fault
+from itkwsgi.ini.values import Fault
 
-NOT_ENFORCED = "user, group, uid_range, gid_range, front_user, zygote_user, log_user"
+NOT_ENFORCED = "user, group, uid_range, gid_range, id_namespace, front_user, zygote_user, log_user"
 
 
 def resolve_server(section: Section, machine: Machine, report: Report) -> tuple[Server, Rules]:
@@ -29,8 +29,10 @@ def resolve_server(section: Section, machine: Machine, report: Report) -> tuple[
         values["user"] = DEFAULT_USER
     if machine.is_root:
         rules = _rules(section, values, machine, report)
+        _need_namespaces(section, machine, report)
     else:
         rules = Rules(machine.me, None, None, {role.key: machine.me for role in ROLES})
+        values["id_namespace"] = False
         _note_ordinary(section.place, machine.me, report)
         _need_home(section, machine, report)
     _check_package(section, rules.roles, machine, report)
@@ -57,7 +59,8 @@ def _rules(section: Section, values: Mapping[str, object], machine: Machine, rep
     )
     for refused in outcome.refusals:
         _report(section, refused, report)
-    return Rules(outcome.ids, uid_range, gid_range, roles)
+    server_refused = bool(outcome.refusals or {"user", "group"} & faulty)
+    return Rules(outcome.ids, uid_range, gid_range, roles, server_refused)
 
 
 def _role(section: Section, key: str, said: object, machine: Machine, report: Report) -> Ids:
@@ -98,6 +101,19 @@ def _need_home(section: Section, machine: Machine, report: Report) -> None:
     for name in needed:
         if name not in section.said:
             report.errors.append(section.fault(name, f"is needed: {machine.me.name} has no home directory for it"))
+
+
+def _need_namespaces(section: Section, machine: Machine, report: Report) -> None:
+    """A protection that was asked for and cannot be had is no warning."""
+    if not section.values["id_namespace"]:
+        return
+    reason = ""
+    if not machine.abilities.user_namespaces:
+        reason = "this kernel has no user namespaces, or permits none (user.max_user_namespaces)"
+    elif not machine.abilities.sys_admin:
+        reason = "the server has no CAP_SYS_ADMIN, which they take"
+    if reason:
+        report.errors.append(section.fault("id_namespace", f"cannot be had: {reason}"))
 
 
 def _check_package(section: Section, roles: Mapping[str, Ids], machine: Machine, report: Report) -> None:

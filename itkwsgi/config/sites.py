@@ -10,21 +10,25 @@ is touched: a file system that hangs is then not waited for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from itkwsgi.config import apps, environments, identities
-from itkwsgi.config.declare import closest
+from itkwsgi.config import apps, confined, environments, identities, private_tmp
 from itkwsgi.config.machine import Machine
-from itkwsgi.config.model import Ids, PoolSocket, Problem, Server, Vhost
+from itkwsgi.config.model import Ids, PoolSocket, Problem, Said, Server, Vhost
 from itkwsgi.config.reach import ENTER, EXECUTE, READ, refusal
 from itkwsgi.config.reading import Report, Section
-from itkwsgi.config.values import Wrong
+from itkwsgi.config.settings import overruled, settings_of, steps_of
 from itkwsgi.config.walk import exists, untrusted
+from itkwsgi.ini.values import Wrong, closest
 
 NICEST, LEAST_NICE = 19, -20
 _INTERPRETERS = ("environment", "venv", "python")
+# Keys that the model has under other names, or in another form.
+_RESOLVED = ("listen", "group", "groups", "value", "admin_value")
+
+Wanted: TypeAlias = tuple[str, str, int, str]  # key, path, rights, kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class _Site:
         ids = self.identity()
         root = self.root()
         values = {
-            **{key: value for key, value in said.items() if key not in ("listen", "group", "groups")},
+            **{key: value for key, value in said.items() if key not in _RESOLVED},
             "aliases": self.aliases(),
             "listens": self.listens(),
             "ids": ids,
@@ -69,8 +73,15 @@ class _Site:
             "nice": self.nice(),
             "pool_socket": self.pool_socket(),
         }
+        needed = tuple(self.wanted(root, values["app"], values["environment"]))
         if self.around.look:
-            self.problems += self.out_of_reach(ids, root, values["app"], values["environment"])
+            self.problems += self.out_of_reach(ids, root, values["app"], needed)
+        walls = self.walls(ids, root, values["app"], values["environment"])
+        values |= {
+            "settings": walls.settings,
+            "binary": self.confine(walls),
+            "private_var_tmp": self.own_tmp(walls.settings, needed),
+        }
         return Vhost(
             index=index, problems=tuple(dict.fromkeys(self.problems)), where=self.section.place.where, **values
         )
@@ -95,17 +106,16 @@ class _Site:
 
     def identity(self) -> Ids | None:
         """Who it is."""
-        if {"user", "group", "groups"} & self.section.faulty:
-            return None
+        faulty = frozenset({"user", "group", "groups"} & self.section.faulty)
         if self.machine.is_root:
-            outcome = identities.site_ids(self.said, self.around.rules, self.machine.accounts)
+            outcome = identities.site_ids(self.said, self.around.rules, self.machine.accounts, faulty)
         else:
             outcome = identities.own_ids(self.said, self.machine.me, self.machine.accounts)
         for refused in outcome.refusals:
             self.refused(refused)
         for key, message in outcome.notes:
             self.note(key, message)
-        return outcome.ids
+        return None if faulty else outcome.ids
 
     def aliases(self) -> tuple[str, ...]:
         """Each name once; what repeats the site's own says nothing new."""
@@ -180,6 +190,57 @@ class _Site:
             self.note("pool_socket", f"mode {said['mode']:04o}: every user of this machine may connect")
         return PoolSocket(said["path"], uid, gid, said["mode"])
 
+    # --- its walls
+
+    def walls(self, ids: Ids | None, root: str, app: str, environment: str | None) -> confined.Confined:
+        """What confinement is judged by."""
+        own = next(((key, path) for key, path, *_ in self.own_interpreters()), None)
+        settings = settings_of(self.section)
+        granted = (
+            self.said["venv"],
+            self.around.environments.get(environment or ""),
+            settings["tmp_dir"].value if "tmp_dir" in settings else None,
+        )
+        return confined.Confined(
+            section=self.section,
+            settings=settings,
+            machine=self.machine,
+            ids=ids,
+            root=root,
+            app=apps.file_of(app) or "",
+            interpreter=own,
+            granted=tuple(filter(None, granted)),
+        )
+
+    def confine(self, walls: confined.Confined) -> str | None:
+        """Judge the settings; what to execute for the interpreter."""
+        report = self.around.report
+        report.errors += confined.errors(walls)
+        report.notes += overruled(self.section)
+        report.notes += confined.notes(walls)
+        self.problems += confined.lacking(walls)
+        if not self.around.look:
+            return None
+        self.problems += confined.problems(walls)
+        return confined.binary(walls)
+
+    def own_tmp(self, settings: dict[str, Said], needed: Sequence[Wanted]) -> bool:
+        """Judge private_tmp; whether it has a /var/tmp of its own too."""
+        if not self.said["private_tmp"]:
+            return False
+        self.problems += private_tmp.lacking(self.section, self.machine)
+        if not self.around.look:
+            return True
+        paths: list[private_tmp.Needed] = [((key,) if key else (), path) for key, path, *_ in needed]
+        for name in ("open_basedir", "tmp_dir"):
+            said = settings.get(name)
+            if said is not None and said.value:
+                paths += [(steps_of(name, said), path) for path in _each(said.value)]
+        self.problems += private_tmp.hidden(self.section, paths, self.machine)
+        shared = list(private_tmp.shared(self.section, paths, self.machine))
+        self.around.report.notes += shared
+        return not shared
+
     # --- what is on the disk
 
     def fault_of_directory(self, path: str) -> str:
@@ -187,10 +248,10 @@ class _Site:
         sight = self.machine.sight
         return refusal(path, None, 0, "directory", sight) or untrusted(path, self.machine.trusted, sight, sticky=True)
 
-    def out_of_reach(self, ids: Ids | None, root: str, app: str, environment: str | None) -> Iterator[Problem]:
+    def out_of_reach(self, ids: Ids | None, root: str, app: str, needed: Iterable[Wanted]) -> Iterator[Problem]:
         """Everything the site's user must get at, and cannot; one directory in the way is said once."""
         reasons = {""}
-        for key, path, want, kind in self.wanted(root, app, environment):
+        for key, path, want, kind in needed:
             reason = refusal(path, ids, want, kind, self.machine.sight)
             if reason not in reasons:
                 yield self.section.fault(key, reason)
@@ -198,21 +259,25 @@ class _Site:
         if app and not self.importable(root, app):
             yield self.section.fault("app", f"there is no file {os.path.join(root, app)}, nor a module of that name")
 
-    def wanted(self, root: str, app: str, environment: str | None) -> Iterator[tuple[str, str, int, str]]:
-        """(key, path, rights, kind): for a module, root must be read, since importing lists it."""
+    def wanted(self, root: str, app: str, environment: str | None) -> Iterator[Wanted]:
+        """What it cannot do without; for a module, root must be read, since importing lists it."""
         file = apps.file_of(app)
         if root:
             yield "root", root, ENTER if file else READ | ENTER, "directory"
         if file:
             yield "app", file, READ, "file"
-        if self.said["venv"] is not None:
-            yield "venv", environments.interpreter(self.said["venv"]), EXECUTE, "file"
-        if self.said["python"] is not None:
-            yield "python", self.said["python"], EXECUTE, "file"
+        yield from self.own_interpreters()
         venv = self.around.environments.get(environment or "")
         if venv:
             yield "environment", environments.interpreter(venv), EXECUTE, "file"
         yield "", self.machine.package, READ | ENTER, "directory"
+
+    def own_interpreters(self) -> Iterator[Wanted]:
+        """One, unless it is refused for naming two."""
+        if self.said["venv"] is not None:
+            yield "venv", environments.interpreter(self.said["venv"]), EXECUTE, "file"
+        if self.said["python"] is not None:
+            yield "python", self.said["python"], EXECUTE, "file"
 
     def importable(self, root: str, app: str) -> bool:
         """False for ``hello.wsgi`` alone when root has neither that file nor a beginning of that module."""
@@ -221,3 +286,7 @@ class _Site:
         first = os.path.join(root, app.partition(".")[0])
         sight = self.machine.sight
         return any(not refusal(path, None, 0, sight=sight) for path in (first, f"{first}.py", os.path.join(root, app)))
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value

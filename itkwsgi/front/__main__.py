@@ -1,4 +1,9 @@
-"""python -I -m itkwsgi.front: the life of a front.  The supervisor gives it its channel, fd 3, and settings, fd 4."""
+"""python -I -m itkwsgi.front: the life of a front.  The supervisor gives it its channel, fd 3, and settings, fd 4.
+
+It confines itself when all is loaded, before the event loop is made: libuv makes itself a ring (io_uring) if it can,
+and does not survive its loss.  So nothing may be imported for the first time later: no extension module can be loaded
+any more.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,10 @@ from typing import TYPE_CHECKING
 import prctl
 import uvloop
 
-from itkwsgi.errors import Bug
+from itkwsgi.errors import Bug, OperatorError
 from itkwsgi.front.server import Front
 from itkwsgi.front.settings import load
+from itkwsgi.linux.sandbox import confine_front
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.wire.control import CONTROL_FD, SETTINGS_FD
 
@@ -40,6 +46,11 @@ def main() -> int:
     channel = socket.socket(fileno=CONTROL_FD)
     with open(SETTINGS_FD, "rb") as file:
         settings = load(file.read())
+    try:
+        confine_front(settings.spool_dir)
+    except OperatorError as error:
+        sys.stderr.write(f"itkwsgi front: {error}\n")
+        return error.exit_code
     return uvloop.run(serve(settings, channel))
 
 

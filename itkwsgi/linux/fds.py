@@ -162,14 +162,28 @@ def refuse_descriptors(sock: socket) -> bool:
     return True
 
 
+def refuses_descriptors(sock: socket) -> bool:
+    """Does the kernel refuse what is sent to this unix socket, as `refuse_descriptors` asked?  Raises OSError."""
+    try:
+        return sock.getsockopt(SOL_SOCKET, _SO_PASSRIGHTS) == 0
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        return False
+
+
+def look_bare(sock: socket, size: int) -> bytes | None:
+    """What `receive_bare` would give; it stays in the queue.  Raises OSError as recv(2)."""
+    data, _, flags, _ = sock.recvmsg(size, 0, MSG_PEEK)  # which takes no descriptor out of the queue
+    return None if flags & MSG_CTRUNC else data
+
+
 def receive_bare(sock: socket, size: int) -> bytes | None:
     """As recv(2) on a unix stream.  None when descriptors are next: then nothing was taken, and nothing may be ever.
 
     Raises OSError as recv(2).
     """
-    data, _, flags, _ = sock.recvmsg(size, 0, MSG_PEEK)  # which takes no descriptor out of the queue
-    if flags & MSG_CTRUNC:
-        return None
+    data = look_bare(sock, size)
     if data:
         sock.recv(len(data))  # exactly what was looked at: what came since may carry some
     return data

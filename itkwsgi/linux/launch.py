@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from itkwsgi.errors import Bug, OperatorError
-from itkwsgi.linux import by_prctl, fds
+from itkwsgi.linux import by_prctl, fds, namespaces, seccomp
 from itkwsgi.linux.identity import Identity, SwitchError, current_identity
 from itkwsgi.linux.switch import NOTHING, become
 from itkwsgi.linux.title import PADDING
@@ -36,6 +36,10 @@ class RoleSpec:
     each descriptor it gets to the one here that it is a copy of; 0, 1 and 2 must be among them.  ``identity`` None: an
     ordinary user's server, nobody to become.  ``keep``: the capabilities it still has after the exec.
     ``death_signal``: what it gets when the supervisor ends.  ``nice``: from -20 to 19, None to leave it.
+    ``oom_score``: whom the kernel kills first when memory runs out, proc_pid_oom_score_adj(5); a process can lower its
+    own no further, if root had CAP_SYS_RESOURCE.  ``binds``: (directory, place) pairs of a mount namespace of its own.
+    ``id_map``: the only uids and gids there are, as ranges, in a user namespace of its own.  ``filter``: a seccomp
+    program, in force for it and all its descendants.
     """
 
     name: str
@@ -48,6 +52,10 @@ class RoleSpec:
     nice: int | None = None
     no_new_privs: bool = True
     death_signal: int | None = None
+    oom_score: int | None = None
+    binds: tuple[tuple[str, str], ...] = ()
+    id_map: tuple[namespaces.Ranges, namespaces.Ranges] | None = None
+    filter: bytes | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -128,11 +136,40 @@ def _steps(spec: RoleSpec, parent: int, report: int) -> Iterator[tuple[str, Call
     if spec.nice is not None:
         nice = spec.nice
         yield "nice", lambda: os.setpriority(os.PRIO_PROCESS, 0, nice)
-    yield "identity", lambda: _become(spec)
+    privileged = os.geteuid() == 0
+    yield from _steps_of_confinement(spec)
+    yield "identity", lambda: _become(spec, privileged)
     if spec.death_signal is not None:
         number = spec.death_signal
         yield "death signal", lambda: _die_with(parent, number)
     yield f"exec {spec.argv[0]}", lambda: os.execve(spec.argv[0], [*spec.argv, PADDING], dict(spec.env))
+
+
+def _steps_of_confinement(spec: RoleSpec) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What takes root's rights, and must hold before they go."""
+    if spec.oom_score is not None:
+        score = spec.oom_score
+        yield "OOM score", lambda: _set_oom_score(score)
+    if spec.binds:
+        yield "mount namespace", lambda: namespaces.own_mounts(spec.binds)
+    if spec.id_map is not None:
+        uids, gids = spec.id_map
+        yield "user namespace", lambda: namespaces.own_ids(uids, gids)
+    if spec.filter is not None:
+        program = spec.filter
+        if spec.no_new_privs:  # without CAP_SYS_ADMIN the kernel takes no filter before this
+            yield "no_new_privs", by_prctl.set_no_new_privs
+        yield "seccomp", lambda: seccomp.install(program)
+
+
+def _set_oom_score(score: int) -> None:
+    path = "/proc/self/oom_score_adj"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(score))
+    with open(path, encoding="ascii") as file:
+        found = int(file.read())
+    if found != score:
+        raise Bug(f"{path} is {found} and not {score}")
 
 
 def _default_signals() -> None:
@@ -149,8 +186,8 @@ def _exact_descriptors(mapping: dict[int, int], report: int) -> None:
         raise Bug(f"open are {sorted(found)} and not {sorted(mapping)}")
 
 
-def _become(spec: RoleSpec) -> None:
-    privileged = os.geteuid() == 0
+def _become(spec: RoleSpec, privileged: bool) -> None:
+    """``privileged``: whether this was root, which in a user namespace of its own it does not seem to be."""
     identity = current_identity() if spec.identity is None else spec.identity
     become(identity, by_prctl, privileged=privileged, no_new_privs=spec.no_new_privs, keep=spec.keep)
 

@@ -23,7 +23,8 @@ def kill_unknown_children(known: set[int]) -> list[int]:
     """Kill each child that is not known, without waiting.  Those it found alive are returned, for the log.
 
     To be called whenever SIGCHLD came: a child seen alive once is a zombie to be reaped, or still there, the next time.
-    Raises `OSError` when the children cannot be listed.
+    Raises `OSError` when the children cannot be listed (no memory, no file left on the whole machine, which is in any
+    user's power): to be called again in a moment.
     """
     return [pid for pid in process_status.children_of(os.getpid()) if pid not in known and _kill(pid)]
 
@@ -31,13 +32,20 @@ def kill_unknown_children(known: set[int]) -> list[int]:
 def end_all_children(longest: float = LONGEST_END) -> list[int]:
     """Kill every descendant and reap them all, within so many seconds.
 
-    Returns the children that are still there, hanging in the kernel.  Raises `OSError` when they cannot be listed.
+    Returns the children that are still there, hanging in the kernel.  Raises `OSError` when they cannot be listed, for
+    all that time.
     """
     deadline = time.monotonic() + longest
     hanging_since: dict[int, float] = {}
     seen: set[int] = set()
     while True:
-        left = [pid for pid in process_status.children_of(os.getpid()) if _kill(pid)]
+        try:
+            left = [pid for pid in process_status.children_of(os.getpid()) if _kill(pid)]
+        except OSError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE)
+            continue
         if not left and _none_left():
             return []
         now = time.monotonic()

@@ -26,6 +26,7 @@ class ProcessStatus:
         "ambient",
         "bounding",
         "effective",
+        "filters",
         "gids",
         "groups",
         "inheritable",
@@ -54,6 +55,7 @@ class ProcessStatus:
         self.ambient = _mask(fields, "CapAmb")
         self.no_new_privs = _field(fields, "NoNewPrivs") == "1"
         self.seccomp = int(fields.get("Seccomp", "0"))  # a kernel may be built without
+        self.filters = int(fields.get("Seccomp_filters", "0"))  # since Linux 5.10
 
     def __repr__(self) -> str:
         return f"ProcessStatus({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"

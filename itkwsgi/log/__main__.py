@@ -1,6 +1,7 @@
 """``python -I -m itkwsgi.log``: descriptor 3 is the control channel, 2 the operator's stderr.
 
-Lives as long as its supervisor: it ignores the signals that usually end a process, and ends with the channel.
+Lives as long as its supervisor: it ignores the signals that usually end a process, and ends with the channel.  Before
+it reads its first order it confines itself: it opens no file any more, so nothing may be imported after that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import signal
 import socket
 import sys
 
-from itkwsgi.errors import Bug
+from itkwsgi.errors import Bug, OperatorError
+from itkwsgi.linux.sandbox import confine_log
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.log.daemon import Daemon
 from itkwsgi.wire.control import CONTROL_FD
@@ -32,10 +34,12 @@ def main() -> int:
     ProcessTitle().set("itkwsgi: log", "itkwsgi-log")
     try:
         with socket.socket(fileno=CONTROL_FD) as channel:
-            Daemon(channel).run()
-    except Bug as bug:
-        sys.stderr.write(f"itkwsgi log: {bug}\n")
-        return bug.exit_code
+            daemon = Daemon(channel)
+            confine_log()
+            daemon.run()
+    except (Bug, OperatorError) as error:
+        sys.stderr.write(f"itkwsgi log: {error}\n")
+        return error.exit_code
     return 0
 
 

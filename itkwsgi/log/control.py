@@ -1,12 +1,14 @@
 """What the supervisor tells the log: JSON datagrams with descriptors.
 
-    {"do": "files", "error": bool, "access": bool}                        [error log] [access log]   the server's own
+    {"do": "files", "error": bool, "access": bool, "limit": BYTES}       [error log] [access log]   the server's own
     {"do": "names", "first": INDEX, "names": [...]}                                  of sites that may never wake
-    {"do": "site", "index": N, "name": S, "own_error": bool, "own_access": bool}     pipe [error log] [access log]
+    {"do": "site", "index": N, "name": S, "own_error": bool, "own_access": bool}   socket [error log] [access log]
     {"do": "reopen", "index": N, "own_error": bool, "own_access": bool}              [error log] [access log]
     {"do": "asleep", "index": N}
     {"do": "front", "number": K}                                                     pipe
     {"do": "notes", "name": S}                                                       pipe
+
+``limit``: of one writer in one file (log_max), in all files from then on; 0, or not said, is none.
 
 A message that says anything else, or carries other descriptors than it says, is a `Bug` of the supervisor's.
 """
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     class Orders(Protocol):
         """Who carries the orders out.  Descriptors given to a method are its own from then on."""
 
-        def use_files(self, error: int | None, access: int | None) -> None: ...
+        def use_files(self, error: int | None, access: int | None, limit: int) -> None: ...
         def learn_names(self, first: int, names: list[str]) -> None: ...
         def open_site(self, index: int, name: str, pipe: int, error: int | None, access: int | None) -> None: ...
         def reopen_site(self, index: int, error: int | None, access: int | None) -> None: ...
@@ -61,7 +63,9 @@ def obey(data: bytes, fds: Sequence[int], orders: Orders) -> None:
 
 
 def _files(order: dict[str, Any], fds: Sequence[int], orders: Orders) -> None:
-    orders.use_files(*_carried(fds, _flag(order, "error"), _flag(order, "access")))
+    limit = _number(order, "limit") if "limit" in order else 0
+    error, access = _carried(fds, _flag(order, "error"), _flag(order, "access"))
+    orders.use_files(error, access, limit)
 
 
 def _names(order: dict[str, Any], fds: Sequence[int], orders: Orders) -> None:

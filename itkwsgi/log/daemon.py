@@ -15,7 +15,7 @@ from itkwsgi.log import control
 from itkwsgi.log.book import Book
 from itkwsgi.log.sinks import Sink
 from itkwsgi.log.sites import Site, Sites
-from itkwsgi.log.sources import Source, access_source, line_source
+from itkwsgi.log.sources import Source, access_source, line_source, site_source
 from itkwsgi.wire.control import MAX_ORDER
 
 TYPE_CHECKING = False
@@ -115,9 +115,9 @@ class Daemon:
         self.sources.add(source)
         self.settle(source)
 
-    def use_files(self, error: int | None, access: int | None) -> None:
-        """The server's own files."""
-        self.book.use(error, access)
+    def use_files(self, error: int | None, access: int | None, limit: int) -> None:
+        """The server's own files, and how much of one file one writer may fill."""
+        self.book.use(error, access, limit)
 
     def learn_names(self, first: int, names: list[str]) -> None:
         """How sites are called that may never wake, yet have visitors that a front refuses."""
@@ -127,7 +127,10 @@ class Daemon:
         """A pool was started."""
         site = Site(index, name, error, access)
         self.sites.wake(site)
-        self.watch(line_source(pipe, partial(self.book.write_site, site), time.monotonic(), site.pipe_ended))
+        write, give_up = partial(self.book.write_site, site), partial(self.book.tell_given_up, site)
+        source = site_source(pipe, write, time.monotonic(), site.pipe_ended, give_up)
+        source.slowed = partial(self.book.tell_slow, name, site)
+        self.watch(source)
 
     def reopen_site(self, index: int, error: int | None, access: int | None) -> None:
         """Its logs were rotated.  A site that fell asleep meanwhile needs no files."""
@@ -149,4 +152,6 @@ class Daemon:
 
     def open_notes(self, name: str, pipe: int) -> None:
         """What the server's own parts write on stderr."""
-        self.watch(line_source(pipe, partial(self.book.write_notes, name), time.monotonic()))
+        source = line_source(pipe, partial(self.book.write_notes, name), time.monotonic())
+        source.slowed = partial(self.book.tell_slow, f"itkwsgi {name}")
+        self.watch(source)

@@ -117,3 +117,11 @@ def split_access(line: str) -> tuple[int | None, str]:
     if word.isascii() and word.isdigit() and len(word) < 10:
         return int(word), text
     return None, line
+
+
+def in_units(size: int) -> str:
+    """A number of bytes as the configuration has it: ``1G``, ``64K``, ``1000``."""
+    for power, unit in ((30, "G"), (20, "M"), (10, "K")):
+        if size and size % (1 << power) == 0:
+            return f"{size >> power}{unit}"
+    return str(size)

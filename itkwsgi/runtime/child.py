@@ -78,8 +78,17 @@ class Child:
         if os.getppid() != self.pool.pid:
             os._exit(0)
         os.close(self.pool.channel)
+        self.confine()
         self.pool.title.show(self.pool.idle_title)
         self.pool.exits.forget()
+
+    def confine(self) -> None:
+        """What the pool itself could not be denied.  (It must fork; then the app is not imported yet.)"""
+        walls = self.plan["confine"]
+        if walls["child_landlock"] is not None or walls["child_seccomp"] is not None:
+            from itkwsgi.runtime.confine import confine_child
+
+            confine_child(walls)
 
     def serve_all(self) -> int:
         """Serve as many requests as this child may; returns the exit status."""
@@ -179,10 +188,13 @@ class Child:
         return 0
 
     def application(self) -> Callable[..., Any]:
-        """The app: the pool's, or imported now (preload "none" and "framework")."""
-        if self.pool.app is None:
-            return self.pool.load_app()
-        return self.pool.app
+        """The app: the pool's, or imported now (preload "none" and "framework"), once if that works."""
+        if self.pool.app is not None:
+            return self.pool.app
+        app = self.pool.load_app()
+        if not self.pool.broken:
+            self.pool.app = app  # this process's alone: the pool's is another copy
+        return app
 
     def failed(self, error: BaseException, answer: Answer, request: str) -> int:
         """Log the error; answer 500 while nothing was sent, else leave the answer unfinished."""

@@ -6,11 +6,13 @@ Both come here already as the site's user, with the listener, the channel and th
 from __future__ import annotations
 
 import os
+import sys
 from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from itkwsgi.linux import by_ctypes
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime import failures
+from itkwsgi.runtime.confine import ConfineError, confine
 from itkwsgi.runtime.packages import add_site_packages
 from itkwsgi.runtime.place import settle
 from itkwsgi.runtime.pool import Pool
@@ -29,12 +31,29 @@ PLAN_FD = 6
 
 
 def run() -> None:
-    """In the site's own interpreter: read the plan, be the pool.  Its site-packages are read as the site's user."""
+    """In the site's own interpreter: read the plan, be the pool.  Its site-packages are read as the site's user, and
+    within its walls: a .pth file is code."""
     with os.fdopen(PLAN_FD, "rb") as file:
         plan = orders.decode(file.read())
+    try:
+        confine(plan["confine"])
+    except ConfineError as error:
+        failures.log(f"could not start as uid {plan['uid']}: {error}")
+        os._exit(error.exit_code)
+    if plan["binary"]:
+        enter_venv(plan["interpreter"])
     add_site_packages()
     rehearse(ProcessTitle())
     run_pool(plan)
+
+
+def enter_venv(python: str) -> None:
+    """Of a confined site, whose interpreter was executed by a name that is root's: find the packages beside its own.
+
+    site.main() looks for pyvenv.cfg above ``sys.executable``; from Python 3.14 on it leaves the prefixes as they are.
+    """
+    sys.executable = python
+    sys.prefix = sys.exec_prefix = os.path.dirname(os.path.dirname(python))
 
 
 def run_pool(plan: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from itkwsgi.runtime.finish import PoolsExits, flush
 from itkwsgi.runtime.loader import load
 from itkwsgi.runtime.spares import SparePolicy
 from itkwsgi.runtime.warm import warm_up
-from itkwsgi.wire.orders import PoolState
+from itkwsgi.wire.orders import FAULTS, PoolState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -217,7 +217,10 @@ class Pool:
         if self.left_behind and now >= self.scan_at:
             self.left_behind = False
             self.scan_at = now + SCAN_SECONDS
-            orphans.kill_unknown_children(self.helpers | set(self.children))
+            try:
+                orphans.kill_unknown_children(self.helpers | set(self.children))
+            except OSError:
+                self.left_behind = True  # they could not be listed: again, a little later
 
     def child_ended(self, slot: int, child: os.waitid_result) -> None:
         """Free its slot and draw the conclusions."""
@@ -232,6 +235,16 @@ class Pool:
         if child.si_code != os.CLD_EXITED:
             name = signal_name(child.si_status)
             log(f"child {child.si_pid} was ended by {name}")
+            if child.si_status in FAULTS:
+                self.crashed()
+
+    def crashed(self) -> None:
+        """A child met a memory fault.  All children have this pool's address layout and stack canary, so whoever can
+        provoke that could find them out, one crash at a time: the next pool gets others."""
+        if not self.retiring:
+            log("the site is started anew in an interpreter of its own, with another address layout")
+            self.say(PoolState.CRASHED)
+            self.retire()
 
     def retire(self) -> None:
         """Accept no new visitors; those in the queue are still served."""

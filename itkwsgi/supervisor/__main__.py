@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
     ProcessTitle().set(f"itkwsgi: supervisor {argv[1]}")
     privileged = os.geteuid() == 0
     try:
+        require_kernel()
         config = load(argv[1])
         tell_notes(config, privileged=privileged)
         where = places.prepare(config, privileged=privileged)
@@ -52,6 +53,17 @@ def protect_self() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def require_kernel() -> None:
+    """Raises `OperatorError` on a kernel before Linux 5.8: there root could be made to wait by a pool."""
+    channel = os.eventfd(1, os.EFD_CLOEXEC)
+    try:
+        os.preadv(channel, [bytearray(8)], -1, os.RWF_NOWAIT)
+    except OSError as error:
+        raise OperatorError(f"this kernel is too old, itkwsgi needs Linux 5.8: eventfd: {error.strerror}") from None
+    finally:
+        os.close(channel)
 
 
 def tell_notes(config: Config, *, privileged: bool) -> None:

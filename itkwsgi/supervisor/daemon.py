@@ -14,13 +14,14 @@ import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import Bug, OperatorError
-from itkwsgi.linux import fds, orphans
-from itkwsgi.supervisor import places
+from itkwsgi.linux import cgroup, fds, orphans
+from itkwsgi.supervisor import cgroups, places
 from itkwsgi.supervisor.keeper import Keeper
 from itkwsgi.supervisor.loglink import LogLink
 from itkwsgi.supervisor.notes import Notes, tell_operator
-from itkwsgi.supervisor.plan import ZygotePlan, front_count, zygote_key, zygote_plans
-from itkwsgi.supervisor.restart import LONGEST_PAUSE, Backoff
+from itkwsgi.supervisor.plan import ZygotePlan, front_count, zygote_plans
+from itkwsgi.supervisor.private import PrivateZygotes, is_private
+from itkwsgi.supervisor.restart import Backoff
 from itkwsgi.supervisor.roles import Launcher, Role
 from itkwsgi.supervisor.roster import Roster
 from itkwsgi.supervisor.stopping import Stopping
@@ -45,6 +46,8 @@ ALARM_SECONDS = 0.2
 HUNG_UP_SECONDS = 10.0
 # A role that is not ready by then will not be.
 START_SECONDS = 60.0
+# Until what could not be seen is looked for again.
+AGAIN_SECONDS = 1.0
 # Site names in one order to the log; a name has at most 253 characters.
 NAMES_AT_ONCE = 250
 
@@ -61,6 +64,7 @@ class Supervisor:
         self.launcher = Launcher(config, where, listeners, self.log, privileged=privileged)
         self.keeper = Keeper(config, where, self.roster, self.watch, self.timers, self.log, privileged=privileged)
         self.pools = self.keeper.table
+        self.private_zygotes = self.keeper.private_zygotes = PrivateZygotes(self)
         self.zygotes = {plan.key: plan for plan in zygote_plans(config)}
         self.backoffs: dict[str, Backoff] = {}
         self.stopping = Stopping(self)
@@ -118,6 +122,8 @@ class Supervisor:
         self.notes.log = self.log.pipe("notes supervisor", {"do": "notes", "name": "supervisor"})
         os.set_blocking(self.notes.log, False)
         self.keeper.open_externals()
+        if self.launcher.privileged:
+            self.keeper.cgroups = cgroups.begin(self.timers.after, self.note, cgroup.find())
         for plan in self.zygotes.values():
             self.start_zygote(plan)
         for number in range(front_count(self.config)):
@@ -135,7 +141,7 @@ class Supervisor:
         """Open the server's logs, anew after a rotation, and hand them to the log role."""
         server = self.config.server
         files = places.open_logs((server.error_log, server.access_log))
-        self.log.add("files", {"do": "files", "error": True, "access": True}, files)
+        self.log.add("files", {"do": "files", "error": True, "access": True, "limit": server.log_max}, files)
 
     def reopen_logs(self) -> None:
         """USR1: after a rotation.  A path that cannot be had keeps the old file."""
@@ -257,7 +263,11 @@ class Supervisor:
             role = self.roster.roles.pop(pid, None)
             if role is not None:
                 self.role_ended(role, status)
-        orphans.kill_unknown_children(set(self.roster.roles))
+        try:
+            orphans.kill_unknown_children(set(self.roster.roles))
+        except OSError as error:
+            self.note(f"what sites left behind cannot be looked for: {error.strerror}")
+            self.timers.after(AGAIN_SECONDS, self.reap)
         self.stopping.advance()
 
     def role_ended(self, role: Role, status: int) -> None:
@@ -265,14 +275,17 @@ class Supervisor:
         self.hang_up(role)
         if role.kind == "zygote":
             pools = self.pools.pools.values()
-            self.pools.zygote_gone([pool.serial for pool in pools if zygote_key(pool.row.vhost) == role.key])
+            self.pools.zygote_gone([pool.serial for pool in pools if pool.zygote == role.pid])
         if self.stopping.begun:
+            return
+        if is_private(role):
+            self.private_zygotes.ended(role)
             return
         code = os.waitstatus_to_exitcode(status)
         if not self.said_ready:
             self.fail(f"{role} ended while starting (status {code}); see {self.config.server.error_log}")
             return
-        pause = self.backoffs.setdefault(str(role), Backoff()).failed(time.monotonic())
+        pause = self.pause_before(role)
         self.note(f"{role} ({role.pid}) ended (status {code}); it is started again in {pause:g} s")
         self.timers.after(pause, lambda: self.start_again(role))
 
@@ -289,4 +302,8 @@ class Supervisor:
                 self.start_front(int(role.key))
         except (OperatorError, OSError) as error:
             self.note(f"{role} cannot be started: {error}")
-            self.timers.after(LONGEST_PAUSE, lambda: self.start_again(role))
+            self.timers.after(self.pause_before(role), lambda: self.start_again(role))
+
+    def pause_before(self, role: Role) -> float:
+        """It failed once more: the seconds until it is tried again."""
+        return self.backoffs.setdefault(str(role), Backoff()).failed(time.monotonic())

@@ -1,7 +1,7 @@
 """What the pool table needs done: sockets, orders to zygotes, logs, and the two kinds of visitors root may notice.
 
-Root looks whether somebody waits at a listener (poll); it never accepts.  From a pool it reads one byte at a time, out
-of a pipe: nothing but bytes can come that way.
+Root looks whether somebody waits at a listener (poll); it never accepts.  From a pool it reads a number, out of an
+eventfd: nothing else can come that way.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import time
 from typing import TYPE_CHECKING
 
 from itkwsgi.errors import Bug, OperatorError
-from itkwsgi.linux import fds
+from itkwsgi.linux import fds, process_status
 from itkwsgi.supervisor import places, sockets
-from itkwsgi.supervisor.plan import pool_plan, zygote_key
+from itkwsgi.supervisor.plan import nice_from_outside, pool_plan, zygote_key
 from itkwsgi.supervisor.pools import PoolTable
+from itkwsgi.supervisor.private import PrivateZygotes
 from itkwsgi.wire import control, orders
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itkwsgi.config.model import Config, Vhost
+    from itkwsgi.supervisor.cgroups import Cgroups
     from itkwsgi.supervisor.loglink import LogLink
     from itkwsgi.supervisor.places import Places
     from itkwsgi.supervisor.roles import Role
@@ -63,6 +65,8 @@ class Keeper:
         self.timers = timers
         self.log = log
         self.privileged = privileged
+        self.private_zygotes: PrivateZygotes | None = None
+        self.cgroups: Cgroups | None = None
         server = config.server
         self.table = PoolTable(config.vhosts, self, max_imports=server.max_imports, max_pools=server.max_pools)
 
@@ -86,20 +90,21 @@ class Keeper:
     def can_spawn(self, row: Row) -> bool:
         """Is its zygote there, and is it its user's turn?  The sites of one user never import in all places at once."""
         if self.roster.zygote(zygote_key(row.vhost)) is None:
+            self.with_private(row, PrivateZygotes.need)
             return False
         if not self.privileged:
             return True
         same = sum(1 for pool in self.table.importing if uid_of(pool.row.vhost) == uid_of(row.vhost))
         return same < max(1, self.table.max_imports - 1)
 
-    def spawn(self, pool: Pool, channel: int) -> bool:
+    def spawn(self, pool: Pool) -> bool:
         """Have the zygote fork a pool; False when that could not be ordered.
 
         The plan goes in a memory file that only the fork reads: whatever a zygote once read is in the memory of all the
         pools that it forks, and a plan holds what the operator set in ``env``.
         """
         vhost, zygote = pool.row.vhost, self.roster.zygote(zygote_key(pool.row.vhost))
-        if zygote is None or vhost.ids is None or pool.listener is None:
+        if zygote is None or vhost.ids is None or pool.listener is None or pool.channel is None:
             return False
         try:
             tmp = places.site_tmp(self.places, vhost.name, vhost.ids.uid, vhost.ids.gid, privileged=self.privileged)
@@ -107,20 +112,39 @@ class Keeper:
         except (OperatorError, OSError) as error:
             self.note(f"{vhost.name}: {error}")
             return False
-        plan = pool_plan(self.config, vhost, pool.serial, privileged=self.privileged, tmp_dir=tmp)
+        fresh = pool.row.fresh
         with contextlib.ExitStack() as handed_over:
             handed_over.callback(os.close, log)
             try:
+                plan = pool_plan(self.config, vhost, pool.serial, privileged=self.privileged, tmp_dir=tmp, fresh=fresh)
                 memory = fds.memfd_with(orders.encode(plan), "plan")
-            except (Bug, OSError) as error:
+            except (Bug, OperatorError, OSError) as error:
                 self.note(f"{vhost.name}: its plan: {error}")
                 return False
             handed_over.callback(os.close, memory)
-            handed = [pool.listener.fileno(), channel, log, memory]
-            if pool.row.external is not None:
-                self.forget(pool.row.external)
-                handed.append(pool.row.external.fileno())
-            return self.roster.tell_zygote(zygote, {"do": control.SPAWN, "serial": pool.serial}, handed)
+            pool.zygote = zygote.pid
+            more = self.more_for(pool, handed_over)
+            order = {"do": control.SPAWN, "serial": pool.serial, "more": list(more)}
+            handed = [pool.listener.fileno(), pool.channel, log, memory, *more.values()]
+            return self.roster.tell_zygote(zygote, order, handed)
+
+    def more_for(self, pool: Pool, handed_over: contextlib.ExitStack) -> dict[str, int]:
+        """Descriptors that not every pool has."""
+        more = {}
+        if pool.row.external is not None:
+            self.forget(pool.row.external)
+            more["external"] = pool.row.external.fileno()
+        group = self.cgroups.open(pool.serial) if self.cgroups is not None else None
+        if group is not None:
+            handed_over.callback(os.close, group)
+            more["cgroup"] = group
+        return more
+
+    def with_private(self, row: Row, do: Callable[[PrivateZygotes, Row], None]) -> None:
+        """Have something done about the zygote of a site that has one to itself, when the table is at rest."""
+        zygotes = self.private_zygotes
+        if row.vhost.private_tmp and zygotes is not None:
+            self.after(0.0, lambda: do(zygotes, row))
 
     def may_order(self, pool: Pool) -> bool:
         """Is there room for an order to its zygote?  To one that is gone there is nothing to say."""
@@ -128,6 +152,8 @@ class Keeper:
         return zygote is None or self.roster.has_room(zygote)
 
     def order(self, pool: Pool, do: str) -> None:
+        if do == control.KILL and self.cgroups is not None:
+            self.cgroups.kill(pool.serial)
         zygote = self.roster.zygote(zygote_key(pool.row.vhost))
         if zygote is not None:
             self.roster.tell_zygote(zygote, {"do": do, "serial": pool.serial})
@@ -137,17 +163,20 @@ class Keeper:
             self.watch.add(pool.channel, lambda: self.hear_pool(pool))
 
     def hear_pool(self, pool: Pool) -> None:
-        """One byte of a pool, or its end, which the zygote's notice explains."""
+        """What a pool said.  Its site shares the file description: that may be empty by now, and blocking."""
         if pool.channel is None:
             return
+        said = bytearray(8)
         try:
-            data = os.read(pool.channel, 1)
+            os.preadv(pool.channel, [said], -1, os.RWF_NOWAIT)
+            words = control.words_of(bytes(said))
         except BlockingIOError:
             return
-        if data:
-            self.table.says(pool, data)
-        else:
-            self.table.close_channel(pool)
+        except Bug as error:
+            self.table.silence(pool, f"sent {error}")
+            return
+        for word, times in words:
+            self.table.says(pool, word, times)
 
     def watch_visitors(self, pool: Pool) -> None:
         """At the listener of a pool that crashed."""
@@ -160,14 +189,25 @@ class Keeper:
         self.table.visitors(pool)
 
     def slept(self, pool: Pool) -> None:
-        """A pool is gone: its pipe with it."""
+        """A pool is gone: its end of its log with it."""
         row = pool.row
+        if self.cgroups is not None:
+            self.cgroups.forget(pool.serial)
         if row.current is pool or row.current is None:
             self.log.remove(log_key(row.vhost), {"do": "asleep", "index": row.vhost.index})
+        self.with_private(row, PrivateZygotes.release)
+
+    def forked(self, pool: Pool) -> None:
+        """A zygote in a user namespace cannot lift the priority of a pool; root can, of a child of that zygote."""
+        if self.privileged and nice_from_outside(self.config, pool.row.vhost):
+            with contextlib.suppress(OSError):  # it ended already
+                if process_status.read(pool.pid).parent == pool.zygote:
+                    os.setpriority(os.PRIO_PROCESS, pool.pid, pool.row.vhost.nice)
 
     def rest(self, row: Row) -> None:
         """No pool accepts for this site: its pool_socket is watched again."""
         self.watch_external(row)
+        self.with_private(row, PrivateZygotes.release)
 
     def stuck(self, pool: Pool) -> None:
         """It was to be ended and is not: either its zygote hangs, or the pool does, in the kernel.
@@ -265,15 +305,13 @@ class Keeper:
     # --- logs
 
     def open_site_log(self, vhost: Vhost) -> int:
-        """The pipe the site writes its log into: the pipe, not the site, decides under which name."""
-        order: dict[str, object] = {
-            "do": "site",
-            "index": vhost.index,
-            "name": vhost.name,
-            "own_error": bool(vhost.error_log),
-            "own_access": bool(vhost.access_log),
-        }
-        return self.log.pipe(log_key(vhost), order, site_log_files(vhost))
+        """The socket the site writes its log into: the socket, not the site, decides under which name."""
+        order: dict[str, object] = {"do": "site", "index": vhost.index, "name": vhost.name}
+        order.update(own_error=bool(vhost.error_log), own_access=bool(vhost.access_log))
+        writer = self.log.stream(log_key(vhost), order, site_log_files(vhost))
+        if self.log.is_cut_off(log_key(vhost)):
+            self.note(f"{vhost.name}: nothing of its stdout and stderr is kept: it sent descriptors there")
+        return writer
 
     def reopen_site_logs(self) -> None:
         """After a rotation: for sites that are awake; those of one that sleeps are opened when it wakes."""
@@ -291,7 +329,7 @@ def uid_of(vhost: Vhost) -> int | None:
 
 
 def log_key(vhost: Vhost) -> str:
-    """A site's pipe among the log's sources."""
+    """A site's socket among the log's sources."""
     return f"site {vhost.index}"
 
 

@@ -7,40 +7,67 @@ site its names and nothing else: no user, no path of the site's.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from itkwsgi.linux.namespaces import overflow_uid
+from itkwsgi.supervisor.confinement import confinement
 
 if TYPE_CHECKING:
     from itkwsgi.config.model import Config, Listen, Vhost
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 BARE = ""  # the zygote that preloads nothing: system interpreter, and sites with an interpreter of their own
+PRIVATE = "private "  # begins the key of a zygote that is one site's: no environment has a space in its name
 
 
 @dataclass(frozen=True, slots=True)
 class ZygotePlan:
-    """One zygote: ``key`` is its environment's name, "" for the bare one."""
+    """One zygote: ``key`` is its environment's name, "" for the bare one; ``name`` is for people.
+
+    ``private``: the one site it is for, in a mount namespace of its own.  ``no_new_privs``: no site of it is to run
+    setuid programs.
+    """
 
     key: str
+    name: str
     python: str
     preload: tuple[str, ...]
+    no_new_privs: bool = True
+    private: Vhost | None = None
 
 
-def zygote_plans(config: Config, system_python: str = SYSTEM_PYTHON) -> list[ZygotePlan]:
-    """The zygotes that this configuration's sites need."""
-    needed = {zygote_key(vhost) for vhost in config.vhosts if vhost.ids is not None}
-    plans = []
-    for key in sorted(needed):
-        if key == BARE:
-            plans.append(ZygotePlan(BARE, system_python, ()))
-        else:
-            environment = config.environments[key]
-            plans.append(ZygotePlan(key, venv_python(environment.venv), tuple(environment.preload)))
-    return plans
+def zygote_plans(config: Config) -> list[ZygotePlan]:
+    """The zygotes that are there from the start."""
+    sites: dict[str, list[Vhost]] = {}
+    for vhost in config.vhosts:
+        if vhost.ids is not None and not vhost.private_tmp:
+            sites.setdefault(zygote_key(vhost), []).append(vhost)
+    return [zygote_plan(config, key, sites[key]) for key in sorted(sites)]
+
+
+def zygote_plan(config: Config, environment: str, sites: list[Vhost]) -> ZygotePlan:
+    """The zygote of an environment, for these sites."""
+    no_new_privs = all(vhost.no_new_privs for vhost in sites)
+    if environment == BARE:
+        return ZygotePlan(BARE, "system", SYSTEM_PYTHON, (), no_new_privs)
+    found = config.environments[environment]
+    return ZygotePlan(environment, environment, venv_python(found.venv), tuple(found.preload), no_new_privs)
+
+
+def private_plan(config: Config, vhost: Vhost) -> ZygotePlan:
+    """The zygote that one site with ``private_tmp`` has while it is awake."""
+    plan = zygote_plan(config, environment_key(vhost), [vhost])
+    return replace(plan, key=zygote_key(vhost), name=PRIVATE + vhost.name, private=vhost)
 
 
 def zygote_key(vhost: Vhost) -> str:
-    """Which zygote forks this site's pool.  ``preload = "none"`` means: from one that has imported nothing."""
+    """Which zygote forks this site's pool."""
+    return f"{PRIVATE}{vhost.index}" if vhost.private_tmp else environment_key(vhost)
+
+
+def environment_key(vhost: Vhost) -> str:
+    """``preload = "none"`` means: from a zygote that has imported nothing."""
     if vhost.environment is None or vhost.preload == "none":
         return BARE
     return vhost.environment
@@ -51,22 +78,36 @@ def venv_python(venv: str) -> str:
     return os.path.join(venv, "bin", "python")
 
 
-def interpreter(config: Config, vhost: Vhost) -> str | None:
-    """The interpreter this site's pool execs after the switch; None when it is forked and stays."""
+def interpreter(config: Config, vhost: Vhost, *, fresh: bool = False) -> str | None:
+    """The interpreter this site's pool execs after the switch; None when it is forked and stays.
+
+    ``fresh``: one with an address layout that no other process has, or had before.
+    """
     if vhost.python:
         return vhost.python
     if vhost.venv:
         return venv_python(vhost.venv)
-    if vhost.environment is not None and vhost.preload == "none":
+    if vhost.environment is not None and (fresh or vhost.preload == "none"):
         return venv_python(config.environments[vhost.environment].venv)
-    return None
+    return SYSTEM_PYTHON if fresh else None
 
 
-def pool_plan(config: Config, vhost: Vhost, serial: int, *, privileged: bool, tmp_dir: str | None) -> dict[str, object]:
+def preload(vhost: Vhost) -> str:
+    """How much the pool imports; without fork(2) after the import, the children must do it."""
+    forks = "fork" not in vhost.setting("disable")
+    return vhost.preload if forks or vhost.preload == "none" else "framework"
+
+
+def pool_plan(
+    config: Config, vhost: Vhost, serial: int, *, privileged: bool, tmp_dir: str | None, fresh: bool = False
+) -> dict[str, object]:
     """What a zygote is told to fork.  All of it comes from root; none of it from a request."""
     ids = vhost.ids
     if ids is None:
         raise ValueError(f"{vhost.name} has no identity")
+    tmp_dir = vhost.setting("tmp_dir") or tmp_dir
+    confine = confinement(vhost, config, tmp_dir=tmp_dir)
+    confined = confine["landlock"] is not None or confine["seccomp"] is not None
     return {
         "serial": serial,
         "index": vhost.index,
@@ -77,23 +118,36 @@ def pool_plan(config: Config, vhost: Vhost, serial: int, *, privileged: bool, tm
         "account": {"name": ids.name, "home": ids.home, "shell": ids.shell},
         "privileged": privileged,
         "no_new_privs": vhost.no_new_privs,
-        "nice": vhost.nice,
-        "interpreter": interpreter(config, vhost),
+        "nice": vhost.nice if not nice_from_outside(config, vhost) else 0,
+        "interpreter": interpreter(config, vhost, fresh=fresh),
+        "binary": vhost.binary if confined else None,
+        "confine": confine,
+        "umask": vhost.setting("umask"),
         "root": vhost.root,
         "app": vhost.app,
         "mount": "",
         "env": dict(vhost.env),
         "tmp_dir": tmp_dir,
-        "preload": vhost.preload,
+        "preload": preload(vhost),
         "requests_per_child": vhost.requests_per_child,
         "min_spare": vhost.min_spare,
         "max_children": config.server.max_clients,
         "idle_timeout": vhost.idle_timeout,
         "exit_grace": vhost.exit_grace,
         "warmup": list(vhost.warmup),
-        "peer_uid": config.server.front_ids.uid if privileged else os.getuid(),
+        "peer_uid": front_uid(config) if privileged else os.getuid(),
         "external": vhost.pool_socket is not None,
     }
+
+
+def front_uid(config: Config) -> int:
+    """The uid of a front as a pool sees it: in a user namespace that does not have it, the kernel's stand-in."""
+    return overflow_uid() if config.server.id_namespace else config.server.front_ids.uid
+
+
+def nice_from_outside(config: Config, vhost: Vhost) -> bool:
+    """CAP_SYS_NICE counts outside user namespaces only, so root lifts the priority of a pool itself."""
+    return config.server.id_namespace and vhost.nice < 0
 
 
 def front_settings(config: Config, generation: int, first_fd: int, access_fd: int, bodies: str) -> dict[str, object]:

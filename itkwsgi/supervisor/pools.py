@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from itkwsgi.errors import OperatorError
 from itkwsgi.supervisor import sockets
 from itkwsgi.supervisor.bounds import Bounds
-from itkwsgi.supervisor.restart import Backoff
 from itkwsgi.supervisor.rows import (
     BROKEN,
     CRASHED,
@@ -31,9 +30,11 @@ from itkwsgi.supervisor.rows import (
     Pool,
     Ports,
     Row,
+    how_it_ended,
 )
 from itkwsgi.wire import control
 from itkwsgi.wire.control import PoolState
+from itkwsgi.wire.orders import FAULTS
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 # Visitors of a pool that crashed wait for the next one so long; those of a pool that always crashes wait no more.
 LONGEST_PAUSE_OF_QUEUE = 1.0
+# Whoever can crash a child can have its site re-made this often; its other visitors get 503 meanwhile.
+LONGEST_PAUSE_AFTER_CRASH = 2.0
 
 
 class PoolTable:
@@ -105,13 +108,17 @@ class PoolTable:
         """Its zygote is away, or imports of others took all the time there was."""
         if not row.queued or row.turns != turn:
             return
-        self.queue.remove(row)
-        row.queued = False
+        self.leave_queue(row)
         if row.current is not None:  # it crashed: who waits in its listener's queue is told by the end of that
             self.pools.pop(row.current.serial, None)
             self.let_go(row.current)
         self.refuse(row, control.LATER)
         self.ports.rest(row)
+
+    def leave_queue(self, row: Row) -> None:
+        if row.queued:
+            self.queue.remove(row)
+            row.queued = False
 
     def start_queued(self) -> None:
         """Start as many as may import at once."""
@@ -147,38 +154,33 @@ class PoolTable:
     def start(self, row: Row) -> None:
         """Make the socket and have the zygote fork."""
         try:
-            pool, theirs = self.new_pool(row)
+            pool = self.new_pool(row)
         except (OSError, OperatorError) as error:
             self.ports.note(f"{row.vhost.name}: no socket for its pool: {error}")
-            self.back_off(row)
+            row.back_off(self.ports.now())
             self.refuse(row)
             self.ports.rest(row)
             return
-        try:
-            ordered = self.ports.spawn(pool, theirs)
-        finally:
-            os.close(theirs)
-        if not ordered:
+        if not self.ports.spawn(pool):
             self.gone(pool, None)
             return
         self.importing.append(pool)
         self.ports.watch_channel(pool)
         self.ports.after(row.vhost.startup_timeout, lambda: self.startup_is_over(pool))
 
-    def new_pool(self, row: Row) -> tuple[Pool, int]:
-        """A pool in the table, and its own end of its channel.  Raises OSError and `OperatorError`."""
-        ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    def new_pool(self, row: Row) -> Pool:
+        """A pool in the table, with its channel.  Raises OSError and `OperatorError`."""
+        channel = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
             listener = self.listener_for(row)
         except BaseException:
-            os.close(ours)
-            os.close(theirs)
+            os.close(channel)
             raise
         self.serial += 1
         pool = Pool(row, self.serial, listener, self.ports.now())
-        pool.channel = ours
+        pool.channel = channel
         row.current = self.pools[pool.serial] = pool
-        return pool, theirs
+        return pool
 
     def listener_for(self, row: Row) -> socket.socket:
         """A new one, or that of a pool that crashed, with the visitors in its queue."""
@@ -201,12 +203,13 @@ class PoolTable:
         """The zygote forked it."""
         if serial in self.pools:
             self.pools[serial].pid = pid
+            self.ports.forked(self.pools[serial])
 
-    def says(self, pool: Pool, state: bytes) -> None:
+    def says(self, pool: Pool, state: bytes, times: int = 1) -> None:
         """A pool said something of itself.  Anything unlisted ends it, and so does talking without end."""
         if state not in PoolState.ALL:
             self.silence(pool, "sent nonsense")
-        elif pool.talks_without_end(self.ports.now()):
+        elif pool.talks_without_end(self.ports.now(), times):
             self.silence(pool, "talks without end")
         elif state == PoolState.SWITCHED:
             self.switched(pool)
@@ -214,6 +217,8 @@ class PoolTable:
             self.imported(pool, SERVING if state == PoolState.SERVING else BROKEN)
         elif state == PoolState.LEAVING:
             self.let_go(pool)
+        elif state == PoolState.CRASHED:
+            self.crashed(pool.row)
         else:
             pool.idle_since = self.ports.now() if state == PoolState.IDLE else None
 
@@ -237,6 +242,12 @@ class PoolTable:
         if pool.state == IMPORTING:
             pool.state = state
             self.start_queued()
+
+    def crashed(self, row: Row) -> None:
+        """A process of it was ended by a memory fault: whoever provoked that may be feeling his way through the address
+        layout, one answer at a time.  From now on each of its pools has a layout of its own."""
+        row.fresh = True
+        row.back_off(self.ports.now(), LONGEST_PAUSE_AFTER_CRASH)
 
     def let_go(self, pool: Pool) -> None:
         """It retired: the site sleeps from now on, while that pool serves those it has."""
@@ -272,7 +283,8 @@ class PoolTable:
         """It ended without leaving."""
         row = pool.row
         self.ports.note(f"{row.vhost.name}: its pool {pool.pid} {how_it_ended(status)} while {pool.state}")
-        pause = self.back_off(row)
+        row.fresh = row.fresh or (status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) in FAULTS)
+        pause = row.back_off(self.ports.now())
         if pool.state in (SERVING, BROKEN) and pause <= LONGEST_PAUSE_OF_QUEUE:
             pool.state = CRASHED
             self.ports.after(pause, lambda: self.ports.watch_visitors(pool) if row.current is pool else None)
@@ -285,16 +297,16 @@ class PoolTable:
     def give_up(self, pool: Pool) -> None:
         """It cannot be ended: the site goes on without it."""
         if pool.row.current is pool:
-            self.back_off(pool.row)
+            pool.row.back_off(self.ports.now())
             self.refuse(pool.row)
             self.let_go(pool)
 
-    def back_off(self, row: Row) -> float:
-        """It failed: not before so many seconds is it tried again."""
-        row.backoff = row.backoff or Backoff()
-        pause = row.backoff.failed(self.ports.now())
-        row.not_before = self.ports.now() + pause
-        return pause
+    def cannot_start(self, row: Row) -> None:
+        """There is no zygote to be had for it."""
+        self.leave_queue(row)
+        row.back_off(self.ports.now())
+        self.refuse(row)
+        self.ports.rest(row)
 
     def refuse(self, row: Row, kind: int = control.REFUSED) -> None:
         """Those who wait for it get an error page now."""
@@ -331,12 +343,3 @@ class PoolTable:
             self.ports.forget(pool.channel)
             os.close(pool.channel)
         pool.channel = None
-
-
-def how_it_ended(status: int | None) -> str:
-    """A wait status in words."""
-    if status is None:
-        return "went with its zygote, or could not be forked"
-    if os.WIFSIGNALED(status):
-        return f"was ended by signal {os.WTERMSIG(status)}"
-    return f"exited with status {os.WEXITSTATUS(status)}"

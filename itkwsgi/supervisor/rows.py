@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
-from itkwsgi.supervisor.restart import Backoff
+from itkwsgi.supervisor.restart import LONGEST_PAUSE, Backoff
 
 if TYPE_CHECKING:
     import socket
@@ -33,11 +34,12 @@ class Ports(Protocol):
     def now(self) -> float: ...
     def after(self, seconds: float, callback: Callable[[], None]) -> None: ...
     def can_spawn(self, row: Row) -> bool: ...
-    def spawn(self, pool: Pool, channel: int) -> bool: ...
+    def spawn(self, pool: Pool) -> bool: ...
     def order(self, pool: Pool, do: str) -> None: ...
     def watch_channel(self, pool: Pool) -> None: ...
     def watch_visitors(self, pool: Pool) -> None: ...
     def forget(self, sock: socket.socket | int) -> None: ...
+    def forked(self, pool: Pool) -> None: ...
     def slept(self, pool: Pool) -> None: ...
     def rest(self, row: Row) -> None: ...
     def stuck(self, pool: Pool) -> None: ...
@@ -51,8 +53,7 @@ class Ports(Protocol):
 class Pool:
     """One pool process, from the order on.
 
-    ``channel`` is the reading end of a pipe, never a socket: through a socket its site could send descriptors, and to
-    drop one of them can take as long as its sender likes (close(2) of a TCP socket with SO_LINGER waits).
+    ``channel`` is an eventfd(2), in which the pool counts up: see `wire.orders.PoolState`.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class Pool:
         "started",
         "state",
         "words",
+        "zygote",
     )
 
     def __init__(self, row: Row, serial: int, listener: socket.socket, now: float) -> None:
@@ -87,6 +89,7 @@ class Pool:
         self.asked_to_leave = False
         self.doomed = False  # its end was ordered
         self.words = 0  # how many it said
+        self.zygote = 0  # the pid of the one that was told to fork it
 
     def hangs(self, ports: Ports) -> bool:
         """Did it use no CPU for `HANG_SECONDS`?"""
@@ -97,16 +100,27 @@ class Pool:
             self.sampled, self.cpu = now, used
         return self.hanging
 
-    def talks_without_end(self, now: float) -> bool:
-        """It said another word: one too many?"""
-        self.words += 1
+    def talks_without_end(self, now: float, times: int) -> bool:
+        """It said another word, so often: too often?"""
+        self.words += times
         return self.words > MOST_WORDS + WORDS_PER_SECOND * (now - self.started)
 
 
 class Row:
     """A configured site.  Asleep it is this and nothing more."""
 
-    __slots__ = ("backoff", "current", "external", "not_before", "queued", "turns", "vhost", "visited", "waiting")
+    __slots__ = (
+        "backoff",
+        "current",
+        "external",
+        "fresh",
+        "not_before",
+        "queued",
+        "turns",
+        "vhost",
+        "visited",
+        "waiting",
+    )
 
     def __init__(self, vhost: Vhost) -> None:
         self.vhost = vhost
@@ -118,3 +132,20 @@ class Row:
         self.visited = 0.0  # when a visitor at `external` started it last
         self.not_before = 0.0
         self.backoff: Backoff | None = None
+        self.fresh = False  # each of its pools is to be an interpreter of its own: a process of it crashed
+
+    def back_off(self, now: float, longest: float = LONGEST_PAUSE) -> float:
+        """It failed: returns the seconds until it may be tried again, at most so many."""
+        self.backoff = self.backoff or Backoff()
+        pause = min(self.backoff.failed(now), longest)
+        self.not_before = now + pause
+        return pause
+
+
+def how_it_ended(status: int | None) -> str:
+    """A wait status in words."""
+    if status is None:
+        return "went with its zygote, or could not be forked"
+    if os.WIFSIGNALED(status):
+        return f"was ended by signal {os.WTERMSIG(status)}"
+    return f"exited with status {os.WEXITSTATUS(status)}"

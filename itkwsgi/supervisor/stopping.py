@@ -136,8 +136,14 @@ class Stopping:
     def finish(self) -> None:
         """Whatever was re-parented to us meanwhile goes too; files of a running server are removed."""
         self.phase = DONE
-        left = orphans.end_all_children(LAST_SECONDS)
+        try:
+            left = orphans.end_all_children(LAST_SECONDS)
+        except OSError as error:
+            tell_operator(f"itkwsgi: what is left of the sites cannot be looked for: {error.strerror}")
+            left = []
         if left:
             tell_operator(f"itkwsgi: these hang in the kernel and could not be ended: {left}")
         self.supervisor.keeper.remove_sockets()
+        if self.supervisor.keeper.cgroups is not None:
+            self.supervisor.keeper.cgroups.close()
         self.supervisor.exit_status = self.status

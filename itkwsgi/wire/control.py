@@ -5,7 +5,7 @@ Root reads from three kinds of peers, and each may say only what its table lists
 * a front (network-facing): one fixed-size datagram, a kind, a pool's index and the table's generation.  Nothing else is
   read; anything unlisted ends that front.
 * a zygote (unprivileged, but no site's code runs in it): fixed-size notices about the pools it forked.
-* a pool (a site's code): single bytes of `PoolState`; whatever it says counts for that site alone.
+* a pool (a site's code): words of `PoolState`, as counts; whatever it says counts for that site alone.
 
 Names carry the direction: ``FRONT_*`` from a front, ``TO_FRONT_*`` to it.  What zygotes and pools need of this stands
 in `wire.orders`.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections import namedtuple
 
 from itkwsgi.errors import Bug
@@ -30,6 +31,7 @@ from itkwsgi.wire.orders import (
     SPAWN,
     SPAWNED,
     TERMINATE,
+    WORD_BITS,
     ZYGOTE_MAY_SAY,
     ZYGOTE_READY,
     PoolState,
@@ -69,6 +71,7 @@ __all__ = [
     "pack_notice",
     "unpack",
     "unpack_notice",
+    "words_of",
 ]
 
 FIRST_LISTENER_FD = 5
@@ -120,6 +123,21 @@ def unpack_notice(data: bytes) -> ZygoteNotice:
     if magic != MAGIC or kind not in ZYGOTE_MAY_SAY:
         raise Bug(f"a zygote's notice of kind {kind}")
     return ZygoteNotice(kind, serial, pid, value)
+
+
+def words_of(data: bytes) -> list[tuple[bytes, int]]:
+    """What a pool said since it was last heard, and how often, in the order in which it matters.
+
+    Of idle and active, which take turns, the last one; as often said, they change nothing.
+    Raises `Bug` for what is no count.
+    """
+    value = int.from_bytes(data, sys.byteorder)
+    if len(data) != 8 or not value or value >> WORD_BITS * len(PoolState.IN_ORDER):
+        raise Bug("nonsense")
+    counts = {word: value >> WORD_BITS * at & (1 << WORD_BITS) - 1 for at, word in enumerate(PoolState.IN_ORDER)}
+    turns = counts[PoolState.IDLE] - counts[PoolState.ACTIVE]
+    counts[PoolState.IDLE], counts[PoolState.ACTIVE] = max(0, turns), max(0, -turns)
+    return [(word, count) for word, count in counts.items() if count]
 
 
 def encode_log_order(order: dict[str, object]) -> bytes:

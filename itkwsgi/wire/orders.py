@@ -1,4 +1,4 @@
-"""What root and the processes below it say to each other: orders to a zygote, its notices, and a pool's one-byte words.
+"""What root and the processes below it say to each other: orders to a zygote, its notices, and a pool's words.
 
 Imported by every zygote and so by every site's process: no json, no re, no collections, for their memory would be
 copied for each request.  What root writes for zygotes and pools is marshalled (format 2, the same in every Python
@@ -8,8 +8,10 @@ operator configured.
 
 from __future__ import annotations
 
+import _signal
 import marshal
 import struct
+import sys
 
 from itkwsgi.errors import Bug
 
@@ -39,17 +41,34 @@ KILL = "kill"  # SIGKILL, with every descendant
 ORDERS = frozenset((SPAWN, TERMINATE, KILL))
 
 
+WORD_BITS = 9  # of a counter of 63 bits: each word of a pool has a count of its own
+
+
+def _word(number: int) -> bytes:
+    return (1 << WORD_BITS * number).to_bytes(8, sys.byteorder)
+
+
 class PoolState:
-    """What a pool may say of itself: one byte each."""
+    """What a pool may say of itself: each word is one more in its own count, in an eventfd(2).
 
-    SERVING = b"R"  # imported, spares are waiting
-    BROKEN = b"B"  # the import failed: it answers 500 for a while
-    LEAVING = b"L"  # its listener is shut: it drains and ends
-    SWITCHED = b"S"  # it runs as the site's user; the import begins
-    IDLE = b"I"  # no request for a second
-    ACTIVE = b"A"  # the first request after that
+    Not a pipe or a socket: through one a site could make root wait for ever, by writing from memory whose pages never
+    come (a pipe is locked meanwhile), or by sending a descriptor that does not close.
+    """
 
-    ALL = frozenset((SERVING, BROKEN, LEAVING, SWITCHED, IDLE, ACTIVE))
+    SWITCHED = _word(0)  # it runs as the site's user; the import begins
+    SERVING = _word(1)  # imported, spares are waiting
+    BROKEN = _word(2)  # the import failed: it answers 500 for a while
+    IDLE = _word(3)  # no request for a second
+    ACTIVE = _word(4)  # the first request after that
+    CRASHED = _word(5)  # a child was ended by one of `FAULTS`
+    LEAVING = _word(6)  # its listener is shut: it drains and ends
+
+    IN_ORDER = (SWITCHED, SERVING, BROKEN, IDLE, ACTIVE, CRASHED, LEAVING)
+    ALL = frozenset(IN_ORDER)
+
+
+# What a process gets that was led astray in its memory.
+FAULTS = frozenset((_signal.SIGILL, _signal.SIGABRT, _signal.SIGBUS, _signal.SIGSEGV))
 
 
 def pack_notice(kind: int, serial: int = 0, pid: int = 0, value: int = 0) -> bytes:

@@ -19,27 +19,30 @@ from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime.packages import add_site_packages
 from itkwsgi.runtime.rehearsal import rehearse
 from itkwsgi.wire import orders
-from itkwsgi.zygote.spawn import PoolOrder, fork_pool
+from itkwsgi.zygote.spawn import Parent, PoolOrder, fork_pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "boot.py")
-MAX_DESCRIPTORS = 5
+MAX_DESCRIPTORS = 6
 
 # How long pools may take to go when the supervisor is gone; what is left then hangs in the kernel.
 END_SECONDS = 5.0
+# Until what could not be seen is looked for again.
+AGAIN_MILLISECONDS = 100
 
 
 class Zygote:
     """Forks pools, knows each by the serial number root gave it, reaps them and everything they left behind."""
 
-    def __init__(self, channel: socket, boot: str = BOOT) -> None:
+    def __init__(self, channel: socket, parent: Parent) -> None:
         self.channel = channel
-        self.boot = boot
+        self.parent = parent
         self.serials: dict[int, int] = {}  # pid -> serial
         self.open = True
+        self.unseen = False  # there may be orphans: they could not be listed
 
     def run(self) -> None:
         """Serve orders until the channel closes, then end every descendant."""
@@ -49,12 +52,13 @@ class Zygote:
         poll.register(children, select.POLLIN)
         self.say(orders.pack_notice(orders.ZYGOTE_READY))
         while self.open:
-            for fd, _ in poll.poll():
-                if fd == children:
-                    drain(children)
-                    self.reap()
-                else:
-                    self.take_order()
+            ready = [fd for fd, _ in poll.poll(AGAIN_MILLISECONDS if self.unseen else None)]
+            if children in ready:
+                drain(children)
+            if children in ready or self.unseen:
+                self.reap()
+            if self.channel.fileno() in ready:
+                self.take_order()
         orphans.end_all_children(END_SECONDS)
 
     def watch_children(self) -> int:
@@ -78,9 +82,9 @@ class Zygote:
 
     def spawn(self, order: dict[str, Any], received: list[int]) -> None:
         """Fork a pool; say its pid, or the errno when there is no process to be had."""
-        pool, serial = PoolOrder(received), order["serial"]
+        pool, serial = PoolOrder(received, tuple(order["more"])), order["serial"]
         try:
-            pid = fork_pool(pool, self.boot)
+            pid = fork_pool(pool, self.parent)
         except OSError as error:
             self.say(orders.pack_notice(orders.NOT_SPAWNED, serial, 0, error.errno or 0))
             return
@@ -111,7 +115,11 @@ class Zygote:
             serial = self.serials.pop(pid, None)
             if serial is not None:
                 self.say(orders.pack_notice(orders.EXITED, serial, pid, status))
-        orphans.kill_unknown_children(set(self.serials))
+        try:
+            orphans.kill_unknown_children(set(self.serials))
+            self.unseen = False
+        except OSError:
+            self.unseen = True
 
     def say(self, notice: bytes) -> None:
         """Tell the supervisor; when it is gone, the loop ends."""
@@ -175,5 +183,6 @@ def run() -> None:
     preload(settings["preload"])
     gc.collect()
     gc.freeze()
-    Zygote(socket(AF_UNIX, SOCK_SEQPACKET, 0, orders.CONTROL_FD)).run()
+    parent = Parent(os.getpid(), BOOT, settings["uids"], settings["gids"])
+    Zygote(socket(AF_UNIX, SOCK_SEQPACKET, 0, orders.CONTROL_FD), parent).run()
     os._exit(0)

@@ -9,36 +9,56 @@ from __future__ import annotations
 
 import _signal
 import os
+import resource
 import sys
 
 from itkwsgi.linux import by_ctypes, fds
-from itkwsgi.linux.identity import Identity
+from itkwsgi.linux.identity import Identity, SwitchError
 from itkwsgi.linux.switch import become
 from itkwsgi.linux.title import PADDING
+from itkwsgi.runtime.confine import confine
 from itkwsgi.wire import orders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
+
+    Ranges = Sequence[tuple[int, int]]
 
 LISTENER_FD = 3
 CHANNEL_FD = 4
 EXTERNAL_FD = 5  # only with pool_socket
 PLAN_FD = 6  # only across exec
 
-# Sites die before the server does when memory runs out.
-SITE_OOM_SCORE = 300
+# Sites die before the server does when memory runs out, and before their zygote, which they cannot go back below.
+SITE_OOM_SCORE = 400
+
+
+class Parent:
+    """What a fork needs of its zygote: its pid, the path of boot.py, and which ids root said may be had at all."""
+
+    __slots__ = ("boot", "gids", "pid", "uids")
+
+    def __init__(self, pid: int, boot: str, uids: Ranges = (), gids: Ranges = ()) -> None:
+        self.pid = pid
+        self.boot = boot
+        self.uids = uids
+        self.gids = gids
 
 
 class PoolOrder:
     """The descriptors of a pool.  One is a memory file with its plan, written by root and read in the fork alone: what
     a zygote has read, every site that it forks can find in its own memory."""
 
-    __slots__ = ("channel", "external", "listener", "log", "memory", "plan")
+    __slots__ = ("cgroup", "channel", "external", "listener", "log", "memory", "plan")
 
-    def __init__(self, received: list[int]) -> None:
+    def __init__(self, received: list[int], more: tuple[str, ...] = ()) -> None:
+        """``more``: what comes beside the four that every pool has: "cgroup", "external"."""
         self.listener, self.channel, self.log, self.memory = received[:4]
-        self.external = received[4] if len(received) > 4 else None
+        others = dict(zip(more, received[4:]))
+        self.external = others.get("external")
+        self.cgroup = others.get("cgroup")
         self.plan: dict[str, Any] = {}
 
     def read_plan(self) -> dict[str, Any]:
@@ -55,30 +75,43 @@ class PoolOrder:
 
     def close(self) -> None:
         """The zygote keeps none of them."""
-        for fd in (self.listener, self.channel, self.log, self.memory, self.external):
+        for fd in (self.listener, self.channel, self.log, self.memory, self.external, self.cgroup):
             if fd is not None:
                 os.close(fd)
 
 
-def turn_into_pool(order: PoolOrder, zygote_pid: int, boot: str) -> None:
-    """Become the pool in the forked process; never returns.
-
-    ``boot`` is the path of boot.py, for a pool with an interpreter of its own.
-    """
+def turn_into_pool(order: PoolOrder, zygote: Parent) -> None:
+    """Become the pool in the forked process; never returns."""
     plan = order.read_plan()
+    if order.cgroup is not None:
+        os.write(order.cgroup, b"0")  # cgroups(7): "this process"; from here on nothing of it can hide
     place_descriptors(order)
     reset_signals()
     os.setsid()
     limit_before_switch(plan)
     identity = Identity(plan["uid"], plan["gid"], tuple(plan["groups"]))
+    if plan["privileged"]:
+        refuse_outside(identity, zygote)
     become(identity, by_ctypes, privileged=plan["privileged"], no_new_privs=plan["no_new_privs"])
-    die_with(zygote_pid)
+    die_with(zygote.pid)
     by_ctypes.set_dumpable(True)  # nothing secret was inherited, and its own /proc must be its own
     if plan["interpreter"]:
-        exec_pool(plan, boot)
+        exec_pool(plan, zygote.boot)
+    confine(plan["confine"])
     from itkwsgi.runtime.main import run_pool
 
     run_pool(plan)
+
+
+def refuse_outside(identity: Identity, zygote: Parent) -> None:
+    """uid_range and gid_range once more, at the last moment.  Raises `SwitchError`."""
+    for what, numbers, ranges in (
+        ("uid", (identity.uid,), zygote.uids),
+        ("gid", (identity.gid, *identity.groups), zygote.gids),
+    ):
+        for number in numbers:
+            if not any(low <= number <= high for low, high in ranges):
+                raise SwitchError(f"{what} {number} is outside what sites may be")
 
 
 def place_descriptors(order: PoolOrder) -> None:
@@ -106,7 +139,11 @@ def limit_before_switch(plan: dict[str, Any]) -> None:
     by_ctypes.set_dumpable(True)  # else /proc/self belongs to root; the switch makes it non-dumpable again
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write(str(SITE_OOM_SCORE))
-    os.umask(0o022)
+    for limit, soft, hard in plan["confine"]["rlimits"]:
+        resource.setrlimit(limit, (soft, hard))
+        if resource.getrlimit(limit) != (soft, hard):
+            raise SwitchError(f"resource limit {limit} is {resource.getrlimit(limit)} and not {(soft, hard)}")
+    os.umask(plan["umask"])
 
 
 def die_with(zygote_pid: int) -> None:
@@ -122,18 +159,17 @@ def exec_pool(plan: dict[str, Any], boot: str) -> None:
     fds.arrange({PLAN_FD: fd})
     keep = [0, 1, 2, LISTENER_FD, CHANNEL_FD, PLAN_FD] + ([EXTERNAL_FD] if plan["external"] else [])
     fds.close_all_except(keep)
-    interpreter = plan["interpreter"]
+    interpreter = plan["binary"] or plan["interpreter"]
     os.execve(interpreter, [interpreter, "-I", "-S", boot, "pool", PADDING], {})
 
 
-def fork_pool(order: PoolOrder, boot: str) -> int:
+def fork_pool(order: PoolOrder, zygote: Parent) -> int:
     """Fork; return the pool's pid.  Raises OSError when the kernel has no process to give."""
-    zygote_pid = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
-        turn_into_pool(order, zygote_pid, boot)
+        turn_into_pool(order, zygote)
     except BaseException as error:  # whatever it is, this process must not return into the zygote's loop
         report_and_exit(order.plan, error)
     finally:
@@ -143,8 +179,8 @@ def fork_pool(order: PoolOrder, boot: str) -> int:
 
 def report_and_exit(plan: dict[str, Any], error: BaseException) -> None:
     """Say what stopped the pool, in the site's log."""
-    name, uid = plan.get("name"), plan.get("uid")
-    text = f"itkwsgi: {name}: could not become uid {uid}: {type(error).__name__}: {error}\n"
+    failed = "become" if isinstance(error, SwitchError) else "start as"
+    text = f"itkwsgi: {plan.get('name')}: could not {failed} uid {plan.get('uid')}: {type(error).__name__}: {error}\n"
     try:
         os.write(2, text.encode(errors="backslashreplace"))
     finally:

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from itkwsgi.cli.check import count, noted
+from itkwsgi.cli.check import count, folded, noted
 from itkwsgi.config.model import Problem
 
 NOT_ROOT = os.geteuid() != 0
 
 
-def without_note(output: str) -> str:
-    """An ordinary user's server says one thing more."""
-    return "".join(line for line in output.splitlines(keepends=True) if "not enforced" not in line)
+def findings(output: str) -> str:
+    """Without what is said of the machine, and of an ordinary user's server."""
+    about = ("machine: ", "in force: ")
+    lines = output.splitlines(keepends=True)
+    return "".join(line for line in lines if "not enforced" not in line and not line.startswith(about))
 
 
 def test_all_is_well(operator) -> None:
     operator.write_good()
     done = operator.run("check", "itk.toml")
-    assert (without_note(done.stdout), done.stderr, done.returncode) == ("itk.toml: 1 site, ok\n", "", 0)
+    assert (findings(done.stdout), done.stderr, done.returncode) == ("itk.toml: 1 site, ok\n", "", 0)
     assert ("not enforced" in done.stdout) == NOT_ROOT
+
+
+def test_the_machine_is_described_before_the_last_line(operator) -> None:
+    operator.write_good()
+    lines = operator.run("check", "itk.toml").stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines[-3:]] == ["machine", "in force", "itk.toml"]
+    assert ("id_namespace is off" in lines[-2]) != NOT_ROOT
 
 
 def test_errors_come_all_at_once_in_order(operator) -> None:
@@ -51,7 +66,7 @@ def test_a_broken_site_is_told_in_the_same_form(operator) -> None:
     )
     done = operator.run("check", "itk.toml")
     assert done.returncode == 1 and done.stderr == ""
-    lines = without_note(done.stdout).splitlines()
+    lines = findings(done.stdout).splitlines()
     assert f"itk.toml:{lines_of(path, 'none')}: vhost.root: {operator.place}/none does not exist" in lines
     assert f"itk.toml:{lines_of(path, 'nice')}: vhost.nice: note: 99 is beyond 19: 19 is used" in lines
     assert lines[-1] == "itk.toml: 2 sites, 1 broken"
@@ -87,7 +102,7 @@ def test_print_writes_the_effective_configuration_and_nothing_else(operator) -> 
     tables = tomllib.loads(done.stdout)
     assert tables["server"]["max_clients"] == 256
     assert tables["vhost"][0]["app"] == f"{operator.place}/site/app.py"
-    assert without_note(done.stderr) == "itk.toml: 1 site, ok\n"
+    assert findings(done.stderr) == "itk.toml: 1 site, ok\n"
     operator.write(done.stdout, "again.toml")
     again = operator.run("check", "again.toml", "--print")
     assert (again.returncode, again.stdout) == (0, done.stdout), "it means the same, and is a fixed point"
@@ -142,6 +157,42 @@ def test_output_that_is_no_terminal_is_plain_and_whole(operator) -> None:
     done = operator.run("check", "itk.toml")
     assert f"itk.toml:1: {long}: unknown key\n" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_terminal_gets_lines_that_fit(operator, width: int) -> None:
+    """Words are whole, nothing is left out, and what goes on is indented."""
+    operator.write_good()
+    text = on_terminal(operator, width, "check", "itk.toml")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert (len(lines) > 4) == (width == 80 or NOT_ROOT)
+    plain = operator.run("check", "itk.toml").stdout
+    assert text.split() == plain.split()
+
+
+def on_terminal(operator, width: int, *words: str) -> str:
+    """What a command shows on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "itkwsgi", *words]
+    with subprocess.Popen(command, cwd=operator.place, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # EIO: nobody has the other end any more
+                break
+        process.wait(timeout=30)
+    os.close(ours)
+    return shown.decode()
+
+
+@given(st.text(alphabet="ab: -/", max_size=300), st.integers(20, 90))
+def test_folding_loses_no_word(text: str, width: int) -> None:
+    assert folded(text, width).split() == text.split()
 
 
 def test_from_a_directory_that_is_gone(operator) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pretence import LISTEN, Pretence, site
 
 from itkwsgi.cli import emit
+from itkwsgi.config import private_tmp
 from itkwsgi.config.load import load_on
 from itkwsgi.config.model import Config
 from itkwsgi.errors import Bug
@@ -72,7 +73,8 @@ def test_values_as_the_operator_would_write_them() -> None:
 
 
 @pytest.fixture
-def pretence(tmp_path: Path) -> Pretence:
+def pretence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretence:
+    monkeypatch.setattr(private_tmp, "TMP", "/elsewhere")  # the test itself is in /tmp
     pretence = Pretence(tmp_path)
     pretence.write("venv/pyvenv.cfg")
     pretence.write("venv/bin/python").chmod(0o755)
@@ -86,6 +88,8 @@ def meaning(config: Config) -> dict[str, Any]:
         del table["where"]
     for vhost in tables["vhosts"]:
         vhost["problems"] = len(vhost["problems"])
+        for setting in vhost["settings"].values():
+            del setting["where"]
     del tables["notes"], tables["path"], tables["server"]["group"]
     return tables
 
@@ -117,12 +121,27 @@ FULL = (
     + site(name="'b.example'", user="", listen="['127.0.0.1:9000']", idle_timeout="0.25", venv="'venv'")
     + site(name="'c.example'", user="", group="'web'", python="'venv/bin/python'", no_new_privs="false")
     + site(name="'d.example'", user="'jess'", app="'mod:call.able'")
+    + site(
+        name="'e.example'",
+        private_tmp="true",
+        value="{ open_basedir = ['site', 'package'], umask = 0o27, max_file_size = '64M', tmp_dir = 'none' }",
+        admin_value="{ disable = 'exec', max_processes = 20, max_open_files = 'none', umask = '0007' }",
+    )
 )
 
 
 def test_everything_comes_back(pretence: Pretence) -> None:
     config = same_again(pretence, FULL)
     assert config.problems == ()
+
+
+def test_settings_are_written_as_an_operator_would(pretence: Pretence) -> None:
+    text = emit.dump_config(pretence.load(FULL)).replace(f"{pretence.directory}/", "/x/")
+    assert text.partition("[vhost.value]\n")[2] == (
+        'open_basedir = ["/x/site", "/x/package"]\nmax_file_size = 67108864\ntmp_dir = "none"\n'
+        '[vhost.admin_value]\numask = "0007"\ndisable = ["exec"]\nmax_processes = 20\nmax_open_files = "none"\n'
+    )
+    assert emit.written("open_basedir", ()) == "none"
 
 
 def test_sites_that_are_broken_come_back_broken(pretence: Pretence) -> None:
@@ -154,5 +173,8 @@ def test_the_order_is_that_of_the_contract(pretence: Pretence) -> None:
         "[[vhost]]",
         "[[vhost]]",
         "[[vhost]]",
+        "[[vhost]]",
+        "[vhost.value]",
+        "[vhost.admin_value]",
     ]
     assert os.linesep == "\n" and text.endswith("\n")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from itkwsgi.config.addresses import parse_host, parse_listen, parse_socket_path
 from itkwsgi.config.model import Listen
-from itkwsgi.config.values import Wrong
+from itkwsgi.ini.values import Wrong
 
 
 def refusal(raw: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from itkwsgi.config import apps
-from itkwsgi.config.values import Wrong
+from itkwsgi.ini.values import Wrong
 
 
 def there(*paths: str):

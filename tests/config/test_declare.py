@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from itkwsgi.config.declare import Key, Table, closest, defaults, list_of, read, record, schema, unknown
-from itkwsgi.config.keys import FLAG, PATH, TEXT, TIME, integer
-from itkwsgi.config.values import Fault, Wrong
+from itkwsgi.config.declare import Key, Table, defaults, part, read, record, schema, unknown
+from itkwsgi.ini.kinds import FLAG, PATH, TEXT, TIME, integer, list_of
+from itkwsgi.ini.values import Fault, Wrong
 
 INNER = Table("inner", (Key("path", PATH, required="is needed"), Key("count", integer(0, 9), 3)))
 TABLE = Table(
@@ -73,23 +73,27 @@ def test_every_fault_at_once_with_its_place() -> None:
     assert values["names"] == ("a", "a"), "a list keeps what is right of it"
 
 
-@pytest.mark.parametrize(("raw", "hint"), [("a", 'write ["a"]'), (1, ""), ({}, "")])
-def test_what_is_no_list(raw: object, hint: str) -> None:
-    with pytest.raises(Wrong) as caught:
-        list_of(TEXT).parse(raw, "/")
-    assert caught.value.faults[0].message.endswith("is not a list") and caught.value.faults[0].hint == hint
-
-
-def test_what_is_no_table() -> None:
+@pytest.mark.parametrize("kind", [record("table", INNER), part("table", INNER)])
+def test_what_is_no_table(kind) -> None:
     with pytest.raises(Wrong, match="1 is not a table"):
-        record("table", INNER).parse(1, "/")
+        kind.parse(1, "/")
 
 
-def test_near_names_are_found() -> None:
-    known = ["keepalive_timeout", "listen", "user"]
-    assert closest("keep-alive-timeout", known) == "keepalive_timeout"
-    assert closest("Listen", known) == "listen"
-    assert closest("xyz", known) == ""
+def test_a_part_has_what_was_said_and_no_more() -> None:
+    some = Table("[s]", (Key("place", PATH, "/x"), Key("wait", TIME, "5s")), frozenset(("tls",)), "setting")
+    assert part("settings", some).parse({"wait": 2}, "/etc") == {"wait": 2.0}
+    assert part("settings", some).parse({}, "/etc") == {}
+    with pytest.raises(Wrong) as caught:
+        part("settings", some).parse({"wait": "x", "place": "y", "tls": 1, "plaec": 2}, "/etc")
+    assert caught.value.rest == {"place": "/etc/y"}
+    assert [fault.message for fault in caught.value.faults] == [
+        "unknown setting: this version of itkwsgi does not have it yet",
+        "unknown setting",
+        '"x" is not a time',
+    ]
+
+
+def test_an_unknown_key_without_a_near_one() -> None:
     assert unknown("xyz", TABLE) == Fault("unknown key", "", ("xyz",))
 
 

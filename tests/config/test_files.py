@@ -10,7 +10,7 @@ import pytest
 from itkwsgi.config.files import LARGEST_FILE, Document, Place, Unreadable, included, read_document
 from itkwsgi.config.locate import Path
 from itkwsgi.config.model import Problem
-from itkwsgi.config.values import Fault
+from itkwsgi.ini.values import Fault
 
 
 def refusal(pretence, name: str, user: str = "jess") -> str:

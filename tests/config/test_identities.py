@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pretence import LISTEN
+from pretence import site as site_table
 
 from itkwsgi.config import identities
 from itkwsgi.config.identities import ROLES, Outcome, Refused, Rules
@@ -40,6 +42,41 @@ def site(pretence):
 
 
 # --- a site's ids
+
+OUTSIDE = "user!: uid 999 is outside uid_range 1000 to 59999"
+NO_GROUP = 'group: there is no group "x"'
+SMALL_GROUP = "groups!: adm (gid 4) is outside gid_range 1000 to 59999"
+
+
+@pytest.mark.parametrize(
+    ("faulty", "all_told"),
+    [
+        ((), [OUTSIDE, NO_GROUP, SMALL_GROUP]),
+        (("user",), [NO_GROUP, SMALL_GROUP]),
+        (("group",), [OUTSIDE, SMALL_GROUP]),
+        (("user", "group", "groups"), [SMALL_GROUP]),
+    ],
+)
+def test_what_is_faulty_is_not_said_again_and_hides_nothing(pretence, faulty, all_told: list[str]) -> None:
+    said = {"user": 999, "group": "x", "groups": ("adm",)}
+    outcome = identities.site_ids(said, RULES, pretence.accounts, frozenset(faulty))
+    assert told(outcome) == all_told and outcome.ids is None
+
+
+@pytest.mark.parametrize("key", ["user", "group", "groups"])
+def test_nobody_comes_of_a_fault(pretence, key: str) -> None:
+    said = {"user": "alice", "group": None, "groups": ()}
+    outcome = identities.site_ids(said, RULES, pretence.accounts, frozenset({key}))
+    assert (outcome.ids, outcome.refusals) == (None, [])
+
+
+def test_a_server_that_has_its_user_wrong_is_told_once(pretence) -> None:
+    sites = site_table(user="") + site_table(name="'b.example'", user="", group="'x'")
+    assert pretence.refusal(f"{LISTEN}user = 'nosuch'\ngroup = 'nog'\n{sites}") == [
+        'itk.toml:3: server.user: there is no account "nosuch"',
+        'itk.toml:4: server.group: there is no group "nog"',
+        'itk.toml:13: vhost.group: there is no group "x"',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from itkwsgi.config import keys
 from itkwsgi.config.declare import Table, defaults
 from itkwsgi.config.model import Environment, Server, Vhost
+from itkwsgi.ini.registry import LATER, SETTINGS
 
 
 def test_defaults_of_the_server() -> None:
@@ -21,6 +22,7 @@ def test_defaults_of_the_server() -> None:
         "log_user": None,
         "uid_range": (1000, 59999),
         "gid_range": (1000, 59999),
+        "id_namespace": False,
         "fronts": 0,
         "max_clients": 256,
         "keepalive_timeout": 5.0,
@@ -40,6 +42,7 @@ def test_defaults_of_the_server() -> None:
         "max_imports": 4,
         "spool_dir": "/var/spool/itkwsgi",
         "spool_max": 2**30,
+        "log_max": 2**30,
     }
 
 
@@ -67,9 +70,12 @@ def test_defaults_of_a_site() -> None:
         "idle_timeout": 300.0,
         "startup_timeout": 60.0,
         "no_new_privs": True,
+        "private_tmp": False,
         "exit_grace": 2.0,
         "warmup": (),
         "server_signature": True,
+        "value": {},
+        "admin_value": {},
     }
 
 
@@ -78,7 +84,12 @@ def test_defaults_of_a_site() -> None:
     [
         (keys.SERVER, Server, {"user_id", "front_ids", "zygote_ids", "log_ids"}, set()),
         (keys.ENVIRONMENT, Environment, {"name", "where"}, set()),
-        (keys.VHOST, Vhost, {"index", "listens", "ids", "problems", "where"}, {"listen", "group", "groups"}),
+        (
+            keys.VHOST,
+            Vhost,
+            {"index", "listens", "ids", "settings", "binary", "private_var_tmp", "problems", "where"},
+            {"listen", "group", "groups", "value", "admin_value"},
+        ),
     ],
 )
 def test_the_model_has_the_keys_as_fields(table: Table, model: type, resolved: set[str], unresolved: set[str]) -> None:
@@ -86,7 +97,9 @@ def test_the_model_has_the_keys_as_fields(table: Table, model: type, resolved: s
     assert fields - resolved == table.names - unresolved
 
 
-@pytest.mark.parametrize("table", [*keys.TABLES[1:], keys.POOL_SOCKET], ids=lambda table: table.title)
+@pytest.mark.parametrize(
+    "table", [keys.SERVER, keys.ENVIRONMENT, keys.VHOST, keys.POOL_SOCKET], ids=lambda table: table.title
+)
 def test_every_key_is_described(table: Table) -> None:
     for key in table.keys:
         assert key.help.endswith("."), key.name
@@ -94,3 +107,9 @@ def test_every_key_is_described(table: Table) -> None:
         assert key.kind.name and key.kind.schema
     assert len(table.names) == len(table.keys)
     assert not table.names & table.later
+
+
+@pytest.mark.parametrize("table", [keys.VALUE, keys.ADMIN_VALUE], ids=lambda table: table.title)
+def test_the_tables_of_settings_are_the_registry(table: Table) -> None:
+    assert [key.name for key in table.keys] == [setting.name for setting in SETTINGS]
+    assert table.later == LATER and table.noun == "setting"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 
 import pytest
 
-from itkwsgi.config.machine import Accounts, this_machine
+from itkwsgi.config.machine import Accounts, hard_limits, this_machine
 from itkwsgi.config.model import Ids
+from itkwsgi.ini.registry import BY_NAME
+from itkwsgi.linux.abilities import abilities
 
 
 def test_who_calls_starts_the_server() -> None:
@@ -42,6 +45,19 @@ def test_home_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> 
     assert this_machine().home == "/somewhere"
     monkeypatch.setenv("HOME", "relative")
     assert this_machine().home == ""
+
+
+def test_limits_that_bind_every_site() -> None:
+    found = hard_limits()
+    for name, number in (
+        ("max_processes", resource.RLIMIT_NPROC),
+        ("max_open_files", resource.RLIMIT_NOFILE),
+        ("max_file_size", resource.RLIMIT_FSIZE),
+    ):
+        _, hard = resource.getrlimit(number)
+        assert found.get(name, resource.RLIM_INFINITY) == hard
+    assert set(found) <= set(BY_NAME)
+    assert this_machine().hard_limits == found and this_machine().abilities == abilities()
 
 
 def test_real_accounts() -> None:

@@ -6,8 +6,10 @@ import dataclasses
 
 import pytest
 
-from itkwsgi.config.model import ConfigError, Listen, Problem, in_order
+from itkwsgi.config.model import ConfigError, Listen, Problem, Said, in_order
 from itkwsgi.errors import OperatorError
+from itkwsgi.ini.registry import SETTINGS
+from tests.support.configured import make_vhost
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,16 @@ def test_problems_are_sorted_by_file_and_line_and_said_once() -> None:
     assert error.problems == (one, other)
     assert str(error) == "a:1: k: m\nb:1: k: m"
     assert isinstance(error, OperatorError) and error.exit_code == 1
+
+
+def test_a_setting_is_what_was_said_else_the_default() -> None:
+    vhost = make_vhost(settings={"umask": Said(0o077, True, "a:1"), "max_open_files": Said(None, False, "a:2")})
+    assert (vhost.setting("umask"), vhost.setting("max_open_files")) == (0o077, None), "none is a value too"
+    for setting in SETTINGS:
+        if setting.name not in vhost.settings:
+            assert vhost.setting(setting.name) == setting.default
+    with pytest.raises(KeyError):
+        vhost.setting("memory_limit")
 
 
 def test_the_model_cannot_be_changed() -> None:

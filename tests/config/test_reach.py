@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from itkwsgi.config.model import Ids
-from itkwsgi.config.reach import ENTER, EXECUTE, READ, refusal
+from itkwsgi.config.reach import ENTER, EXECUTE, READ, WRITE, refusal
 from itkwsgi.config.walk import Sight
 
 JESS = Ids(1001, 1001, (2000,), "jess")
@@ -46,6 +46,8 @@ def test_the_directory_that_refuses_is_named() -> None:
         (0o700, 1001, 0, READ | ENTER, ""),
         (0o500, 1001, 0, READ | ENTER, ""),
         (0o400, 1001, 0, ENTER, "enter"),
+        (0o700, 1001, 0, READ | WRITE | ENTER, ""),
+        (0o500, 1001, 0, READ | WRITE | ENTER, "write"),
         (0o077, 1001, 1001, ENTER, "enter"),  # the owner's bits count alone, though its group may
         (0o750, 0, 1001, READ | ENTER, ""),
         (0o750, 0, 2000, READ | ENTER, ""),  # by a supplementary group

@@ -74,18 +74,39 @@ def test_unknown_keys_everywhere(pretence) -> None:
         "public = 'x'",
         "queue = 1",
         "tls = {}",
-        "value = {}",
-        "[vhost.admin_value]\nx = 1",
         "[[vhost.location]]\npath = '/'",
         "[vhost.alias]\n'/a' = 'b'",
         "allow_override = []",
-        "private_tmp = true",
+        "fork_check = 'warn'",
         "[vhost.error_document]\n503 = 'x'",
     ],
 )
 def test_keys_of_a_later_version_are_named_as_such(pretence, key: str) -> None:
     (line,) = pretence.refusal(GOOD + key)
     assert line.endswith("unknown key: this version of itkwsgi does not have it yet")
+
+
+@pytest.mark.parametrize("table", ["value", "admin_value"])
+def test_settings_that_there_are_not(pretence, table: str) -> None:
+    said = "memory_limit = 1\nmax_proceses = 5\nnice = 5\nfoo = 1\n"
+    assert pretence.refusal(f"{GOOD}open_basedir = '/srv'\n[vhost.{table}]\n{said}") == [
+        "itk.toml:8: vhost.open_basedir: unknown key (it belongs in [vhost.value] or [vhost.admin_value])",
+        f"itk.toml:10: vhost.{table}.memory_limit: unknown setting: this version of itkwsgi does not have it yet",
+        f"itk.toml:11: vhost.{table}.max_proceses: unknown setting (did you mean max_processes?)",
+        f"itk.toml:12: vhost.{table}.nice: unknown setting (it belongs in [[vhost]])",
+        f"itk.toml:13: vhost.{table}.foo: unknown setting",
+    ]
+
+
+def test_settings_that_are_wrong(pretence) -> None:
+    said = "open_basedir = ['x', 1]\numask = 'x'\nmax_processes = 1\ndisable = ['exec', 'forks']\n"
+    assert pretence.refusal(f"{GOOD}[vhost.admin_value]\n{said}") == [
+        'itk.toml:9: vhost.admin_value.open_basedir: 1 is not text (write "1")',
+        'itk.toml:10: vhost.admin_value.umask: "x" is not a umask (write "0027" or 0o027)',
+        "itk.toml:11: vhost.admin_value.max_processes: 1 is too small: at least 2 processes",
+        'itk.toml:12: vhost.admin_value.disable: "forks" is none of exec, network, fork, ptrace',
+    ]
+    assert pretence.refusal(f"{GOOD}value = 5\n") == ["itk.toml:8: vhost.value: 5 is not a table"]
 
 
 def test_an_included_file_has_sites_and_environments_alone(pretence) -> None:

@@ -82,6 +82,32 @@ def test_ranges(pretence) -> None:
     ]
 
 
+def test_an_id_namespace(pretence) -> None:
+    said = LISTEN + "id_namespace = true\n" + site()
+    assert pretence.load(said).server.id_namespace is True
+    assert pretence.load(GOOD).server.id_namespace is False
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [
+        ("user_namespaces", "this kernel has no user namespaces, or permits none (user.max_user_namespaces)"),
+        ("sys_admin", "the server has no CAP_SYS_ADMIN, which they take"),
+    ],
+)
+def test_an_id_namespace_that_cannot_be_had_refuses_everything(pretence, lacks: str, message: str) -> None:
+    pretence.abilities = dataclasses.replace(pretence.abilities, **{lacks: False})
+    assert pretence.refusal(LISTEN + "id_namespace = true\n" + site()) == [
+        f"itk.toml:3: server.id_namespace: cannot be had: {message}"
+    ]
+    assert pretence.load(GOOD).problems == ()
+
+
+@pytest.mark.parametrize(("said", "size"), [("", 2**30), ("log_max = '10M'\n", 10 * 2**20), ("log_max = 0\n", 0)])
+def test_how_much_a_site_may_log(pretence, said: str, size: int) -> None:
+    assert pretence.load(LISTEN + said + site()).server.log_max == size
+
+
 # --- started by an ordinary user
 
 
@@ -94,8 +120,13 @@ def test_everything_is_who_starts_it(pretence) -> None:
     (note,) = config.notes
     assert pretence.shorten(str(note)) == (
         "itk.toml: started by jess (uid 1001), not by root: every process is jess (uid 1001); not enforced:"
-        " user, group, uid_range, gid_range, front_user, zygote_user, log_user"
+        " user, group, uid_range, gid_range, id_namespace, front_user, zygote_user, log_user"
     )
+
+
+def test_an_ordinary_user_has_no_id_namespace_to_give(pretence) -> None:
+    pretence.abilities = dataclasses.replace(pretence.abilities, user_namespaces=False, sys_admin=False)
+    assert pretence.load(LISTEN + "id_namespace = true\n" + site(user=""), "jess").server.id_namespace is False
 
 
 def test_its_files_are_at_home(pretence) -> None:

@@ -7,6 +7,7 @@ import mmap
 import os
 import resource
 import socket
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -344,3 +345,37 @@ def test_a_memfd_that_cannot_be_had_is_an_error(monkeypatch):
     monkeypatch.setattr(os, "memfd_create", refuse)
     with pytest.raises(OSError, match="too many"):
         fds.memfd_with(b"x", "settings")
+
+
+# descriptors that nobody asked for; more about them in tests/system/test_hostile_descriptors.py
+
+
+def test_whether_they_are_refused_is_known():
+    left, right = socket.socketpair()
+    with left, right:
+        refused = fds.refuse_descriptors(right)
+        assert (fds.refuses_descriptors(left), fds.refuses_descriptors(right)) == (False, refused)
+
+
+@pytest.mark.parametrize(("number", "answer"), [(errno.ENOPROTOOPT, False), (errno.EPERM, None)])
+def test_a_kernel_that_cannot_say_does_not_refuse(number, answer):
+    def getsockopt(*what):
+        raise OSError(number, "no such option")
+
+    if answer is None:
+        with pytest.raises(PermissionError):
+            fds.refuses_descriptors(SimpleNamespace(getsockopt=getsockopt))
+    else:
+        assert fds.refuses_descriptors(SimpleNamespace(getsockopt=getsockopt)) is answer
+
+
+def test_what_is_looked_at_stays():
+    left, right = socket.socketpair()
+    with left, right:
+        left.send(b"abc")
+        assert (fds.look_bare(right, 2), fds.look_bare(right, 9), right.recv(9)) == (b"ab", b"abc", b"abc")
+        fds.send_message(left, b"x", [0])
+        assert fds.look_bare(right, 9) is None
+        data, received = fds.receive_message(right, 9, 1)
+        assert (data, len(received)) == (b"x", 1)
+        os.close(received[0])

@@ -2,11 +2,16 @@
 
 import errno
 import os
+import re
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from itkwsgi.log.book import COMPLAINT_SECONDS, Book
-from itkwsgi.log.lines import stamp
+from itkwsgi.log.book import COMPLAINT_SECONDS, SLOW_SECONDS, Book
+from itkwsgi.log.lines import in_units, stamp
 from itkwsgi.log.sinks import Sink
 from itkwsgi.log.sites import Site, Sites
 
@@ -150,3 +155,207 @@ def test_a_stderr_that_is_full_is_no_reason_to_end(tmp_path):
     desk.book.use(desk.file("error"), None)
     desk.book.write_notes("x", [b"three"])
     assert "1 line of the error log was lost" in desk.text("error")
+
+
+# --- log_max
+
+
+FIRST, SECOND = "first.example", "second.example"
+LINE = len(f"[{WHEN}] [{FIRST}] 0123456789\n")
+
+
+def limited(desk, limit):
+    desk.book.use(desk.file("error"), desk.file("access"), limit)
+    return desk
+
+
+def lines_of(text, name):
+    return [line for line in text.splitlines() if f"[{name}] " in line]
+
+
+def test_a_site_fills_its_part_of_a_shared_log_and_no_other_s(desk):
+    limited(desk, LINE * 3 + 5)
+    first, second = desk.wake(0, FIRST), desk.wake(1, SECOND)
+    size = desk.book.write_site(first, [b"0123456789"] * 5)
+    desk.book.write_site(first, [b"0123456789"])
+    desk.book.write_site(second, [b"0123456789"] * 2)
+    text = desk.text("error")
+    assert size == LINE * 5
+    assert len(lines_of(text, FIRST)) == 3
+    assert len(lines_of(text, SECOND)) == 2
+    assert lines_of(text, "itkwsgi log") == [
+        f"[{WHEN}] [itkwsgi log] first.example in the error log: log_max ({LINE * 3 + 5}) is reached, further lines are"
+        " lost; rotate the log and send USR1, or raise log_max"
+    ]
+
+
+def test_without_a_limit_nothing_is_full(desk):
+    limited(desk, 0)
+    desk.book.write_site(desk.wake(0, FIRST), [b"0123456789"] * 500)
+    assert len(desk.text("error").splitlines()) == 500
+
+
+def test_a_rotation_makes_room_and_tells_what_was_lost(desk):
+    limited(desk, LINE * 2)
+    first = desk.wake(0, FIRST)
+    desk.book.write_site(first, [b"0123456789"] * 12)
+    os.rename(desk.folder / "error", desk.folder / "error.1")
+    limited(desk, LINE * 2)
+    desk.book.write_site(first, [b"0123456789"])
+    desk.book.write_site(first, [b"0123456789"] * 2)
+    text = desk.text("error")
+    assert len(lines_of(text, FIRST)) == 2
+    assert text.count("10 lines of first.example in the error log were lost: log_max was reached") == 1
+    assert text.count("log_max (") == 1  # full again, and said again
+
+
+def test_what_is_in_a_site_s_own_file_counts(desk):
+    limited(desk, LINE * 3)
+    (desk.folder / "own").write_bytes(b"x" * (LINE * 2 - 1) + b"\n")
+    desk.book.write_site(desk.wake(0, FIRST, error="own"), [b"0123456789"] * 2)
+    text = desk.text("own")
+    assert len(lines_of(text, FIRST)) == 1
+    assert "the error log of first.example: log_max (" in text
+    assert "the error log of first.example: log_max (" in desk.text("error")
+
+
+def test_to_sleep_and_wake_makes_no_room(desk):
+    limited(desk, LINE * 2)
+    for _ in range(4):
+        own, shared = desk.wake(0, FIRST, error="own"), desk.wake(1, SECOND)
+        desk.book.write_site(own, [b"0123456789"] * 2)
+        desk.book.write_site(shared, [b"0123456789"] * 2)
+        own.pipe_ended()
+        desk.sites.fall_asleep(0, 0.0)
+        desk.sites.expire(100.0)
+    assert len(lines_of(desk.text("own"), FIRST)) == 2
+    assert len(lines_of(desk.text("error"), SECOND)) <= 2
+    assert desk.text("own").count("log_max (") == 1
+    assert desk.text("error").count("log_max (") == 2
+
+
+def test_a_few_bytes_of_room_make_no_full_log_speak(desk):
+    """Short lines would fit, one by one, and each would be followed by what was lost and that it is full again."""
+    limited(desk, LINE * 10)
+    first = desk.wake(0, FIRST)
+    desk.book.write_site(first, [b"0123456789"] * 9 + [b"0123456789" * 9])
+    for _ in range(5):
+        desk.book.write_site(first, [b""])
+        desk.book.write_site(first, [b"0123456789" * 9])
+    assert len(lines_of(desk.text("error"), FIRST)) == 9
+    assert len(lines_of(desk.text("error"), "itkwsgi log")) == 1
+
+
+def test_a_raised_limit_makes_room(desk):
+    limited(desk, LINE)
+    first = desk.wake(0, FIRST, error="own")
+    desk.book.write_site(first, [b"0123456789"] * 2)
+    limited(desk, 0)
+    desk.book.write_site(first, [b"0123456789"] * 2)
+    assert len(lines_of(desk.text("own"), FIRST)) == 3
+    assert "1 line of the error log of first.example was lost: log_max was reached" in desk.text("own")
+
+
+def test_access_lines_count_by_site_and_are_told_in_the_error_log(desk):
+    limited(desk, 40)
+    desk.wake(0, FIRST, access="own")
+    desk.sites.names[1] = SECOND
+    desk.book.write_access([b"0 0123456789", b"1 0123456789", b"- 0123456789", b"9999 0123456789"] * 2)
+    desk.book.write_access([b"0 0123456789", b"1 0123456789", b"- 0123456789"] * 2)
+    assert desk.text("own") == "0123456789\n" * 3
+    assert desk.text("access").count(f"{SECOND} 0123456789\n") == 1
+    assert desk.text("access").count("- 0123456789\n") == 3
+    told = lines_of(desk.text("error"), "itkwsgi log")
+    for what in (
+        "the access log of first.example",
+        "second.example in the access log",
+        "requests of no site in the access log",
+    ):
+        assert sum(f"{what}: log_max (40) is reached" in line for line in told) == 1
+    assert len(told) == 3
+
+
+def test_a_front_s_own_lines_have_their_limit(desk):
+    limited(desk, 1000)
+    desk.book.write_notes("front 1", [b"x" * 100] * 50)
+    desk.book.write_notes("supervisor", [b"still heard"])
+    assert len(desk.text("error")) < 1500
+    assert "still heard" in desk.text("error")
+
+
+def test_that_it_is_full_is_told_when_it_can_be(desk):
+    desk.book.use(desk.file("full"), None, LINE * 2)
+    first = desk.wake(0, FIRST, error="own")
+    desk.book.write_site(first, [b"0123456789"] * 3)
+    desk.book.write_site(first, [b"0123456789"])
+    assert desk.text("own").count("log_max (") == 1
+    desk.wake(1, SECOND, access="a")
+    desk.book.write_access([b"1 " + b"x" * LINE * 3])
+    desk.book.use(desk.file("error"), None, LINE * 2)
+    desk.book.write_access([b"1 " + b"x" * LINE * 3] * 2)
+    assert desk.text("error").count("the access log of second.example: log_max (") == 1
+
+
+@given(
+    limit=st.integers(1, 3000),
+    batches=st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 300), min_size=1, max_size=8)), max_size=30),
+)
+@example(limit=1024, batches=[(0, [0, 0, 0, 0, 0, 121, 300, 300])])  # which is called 1K
+def test_no_writer_is_ever_over_the_limit_and_each_line_is_whole_or_lost(limit, batches):
+    with tempfile.TemporaryDirectory() as folder:
+        desk = limited(Desk(Path(folder)), limit)
+        sites = [desk.wake(0, "s0"), desk.wake(1, "s1"), desk.wake(2, "s2", error="own")]
+        sent = {"s0": 0, "s1": 0, "s2": 0}
+        for index, lengths in batches:
+            desk.book.write_site(sites[index], [b"x" * length for length in lengths])
+            sent[f"s{index}"] += len(lengths)
+        text, own = desk.text("error"), desk.text("own")
+        for name in sent:
+            kept = lines_of(text + own, name)
+            assert sum(len(line) + 1 for line in kept) <= limit
+            assert all(re.fullmatch(r"\[\S+\] \[s\d\] x*", line) for line in kept)
+            told = (
+                f"{'the error log of s2' if name == 's2' else f'{name} in the error log'}: log_max ({in_units(limit)})"
+                in text
+            )
+            assert told == (len(kept) < sent[name])
+        for sink in (desk.book.error, desk.book.access, sites[2].error, desk.book._stderr):
+            sink.close()
+
+
+# --- the rate
+
+
+def test_a_writer_that_is_slowed_down_reads_so_now_and_then(desk):
+    own, shared = desk.wake(0, FIRST, error="own"), desk.wake(1, SECOND)
+    for _ in range(3):
+        desk.book.tell_slow(FIRST, own)
+        desk.book.tell_slow(SECOND, shared)
+        desk.book.tell_slow("itkwsgi front 1")
+    desk.now += SLOW_SECONDS
+    desk.book.tell_slow(FIRST, own)
+    assert desk.text("own") == (
+        f"[{WHEN}] [itkwsgi log] first.example writes more than 1M a second on its stdout and stderr: it waits for its"
+        f" log\n[{stamp(desk.now)}] [itkwsgi log] first.example writes more than 1M a second on its stdout and stderr:"
+        " it waits for its log\n"
+    )
+    assert [line.split("] ")[2].split(" writes")[0] for line in desk.text("error").splitlines()] == [
+        SECOND,
+        "itkwsgi front 1",
+    ]
+
+
+def test_a_site_that_is_given_up_is_told_so_in_its_log(desk):
+    own = desk.wake(0, "a.example", error="own")
+    shared = desk.wake(1, "b.example")
+    desk.book.tell_given_up(own)
+    desk.book.tell_given_up(shared)
+    text = "sent descriptors to its stdout or stderr: nothing is read from it any more"
+    assert desk.text("own") == f"[{WHEN}] [itkwsgi log] a.example {text}\n"
+    assert desk.text("error") == f"[{WHEN}] [itkwsgi log] b.example {text}\n"
+
+
+def test_a_site_that_is_given_up_where_no_log_is_stops_nobody(tmp_path):
+    desk = Desk(tmp_path)
+    desk.book.tell_given_up(desk.wake(0, "a.example"))
+    assert desk.text("stderr") == ""

@@ -31,9 +31,9 @@ def carried_out(order: Any, fds: Any = ()) -> list[Any]:
 @pytest.mark.parametrize(
     ("order", "fds", "done"),
     [
-        ({"do": "files", "error": True, "access": True}, [7, 8], ("use_files", 7, 8)),
-        ({"do": "files", "error": False, "access": True}, [8], ("use_files", None, 8)),
-        ({"do": "files", "error": False, "access": False}, [], ("use_files", None, None)),
+        ({"do": "files", "error": True, "access": True}, [7, 8], ("use_files", 7, 8, 0)),
+        ({"do": "files", "error": False, "access": True, "limit": 9}, [8], ("use_files", None, 8, 9)),
+        ({"do": "files", "error": False, "access": False}, [], ("use_files", None, None, 0)),
         ({"do": "names", "first": 5, "names": ["a.example", "*.b"]}, [], ("learn_names", 5, ["a.example", "*.b"])),
         (
             {"do": "site", "index": 3, "name": "a.example", "own_error": True, "own_access": True},
@@ -81,6 +81,9 @@ SITE = {"do": "site", "index": 0, "name": "a.example", "own_error": False, "own_
         ({"do": "serve"}, []),
         ({"do": "files"}, []),
         ({"do": "files", "error": 1, "access": True}, [5, 6]),
+        ({"do": "files", "error": True, "access": True, "limit": "1G"}, [5, 6]),
+        ({"do": "files", "error": True, "access": True, "limit": -1}, [5, 6]),
+        ({"do": "files", "error": True, "access": True, "limit": None}, [5, 6]),
         ({"do": "asleep"}, []),
         ({"do": "asleep", "index": True}, []),
         ({"do": "asleep", "index": "3"}, []),
@@ -109,7 +112,7 @@ JSON = st.recursive(
 ORDERS = st.fixed_dictionaries(
     {"do": st.sampled_from(["files", "names", "site", "reopen", "asleep", "front", "notes"])},
     optional=dict.fromkeys(
-        ("index", "name", "names", "first", "number", "own_error", "own_access", "error", "access"), JSON
+        ("index", "name", "names", "first", "number", "own_error", "own_access", "error", "access", "limit"), JSON
     ),
 )
 

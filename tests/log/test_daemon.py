@@ -11,14 +11,18 @@ import time
 from pathlib import Path
 
 import pytest
+from daemon import wait_until
 
 from itkwsgi.linux.fds import send_message
 from itkwsgi.log.sites import LINGER_SECONDS
 from itkwsgi.log.sources import BURST, FLUSH_SECONDS, RATE
+from itkwsgi.supervisor.loglink import SEND_BUFFER, stream_ends
 from itkwsgi.wire.control import CONTROL_FD
+from tests.support.bomb import Bomb
 
 STAMP = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d\] "
 SECONDS = 10.0
+SO_PASSRIGHTS = 83
 
 
 class Log:
@@ -31,6 +35,7 @@ class Log:
         with open(folder / "stderr", "wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "itkwsgi.log"],
+                env={},  # as the supervisor does it; nor could it write any figures of coverage, confined as it is
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
                 pass_fds=(CONTROL_FD,),
@@ -48,21 +53,27 @@ class Log:
         path = "/dev/full" if name == "full" else self.folder / name
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def use(self, error: str = "error", access: str = "access") -> None:
-        self.tell("files", self.file(error), self.file(access), error=True, access=True)
+    def use(self, error: str = "error", access: str = "access", **limit: int) -> None:
+        self.tell("files", self.file(error), self.file(access), error=True, access=True, **limit)
 
-    def pipe(self, key: str, do: str, *files: int, **order: object) -> int:
+    def pipe(self, key: str, do: str, **order: object) -> int:
         """Tell it of a new pipe, whose writing end is returned and kept under that key."""
         reader, writer = os.pipe()
-        self.tell(do, reader, *files, **order)
+        self.tell(do, reader, **order)
         self.writers[key] = writer
         return writer
 
-    def site(self, index: int, name: str, error: str = "", access: str = "", key: str = "") -> int:
+    def site(
+        self, index: int, name: str, error: str = "", access: str = "", key: str = "", *, guarded: bool = True
+    ) -> int:
+        """The same for a site and its socket.  ``guarded``: the kernel refuses descriptors, if it can."""
         files = [self.file(file) for file in (error, access) if file]
-        return self.pipe(
-            key or name, "site", *files, index=index, name=name, own_error=bool(error), own_access=bool(access)
-        )
+        ours, theirs, _ = stream_ends()
+        if not guarded:
+            ours.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 1)
+        self.tell("site", ours.detach(), *files, index=index, name=name, own_error=bool(error), own_access=bool(access))
+        self.writers[key or name] = theirs.fileno()
+        return theirs.detach()
 
     def hang_up(self, key: str) -> None:
         os.close(self.writers.pop(key))
@@ -175,20 +186,66 @@ def test_a_site_that_writes_without_end_waits_alone(log):
     a = log.site(0, "a.example", error="a.error")
     b = log.site(1, "b.example", error="b.error")
     line = b"f" * 1023 + b"\n"
-    total = BURST + RATE
+    total = BURST + 2 * RATE
     start = time.monotonic()
     for number in range(total // len(line)):
         os.write(a, line)
         if number % 256 == 0:
             os.write(b, b"meanwhile %d\n" % number)
     seconds = time.monotonic() - start
-    # The pipe holds 64 kB that were not read yet, and a read may overdraw by as much.
-    assert seconds >= (total - BURST - 3 * 65536) / RATE
+    # The socket holds what was not read yet, and a read may overdraw by 64 kB.
+    assert seconds >= (total - BURST - 2 * SEND_BUFFER - 2 * 65536) / RATE
     log.wait_for("b.error", *(f"meanwhile {number}\n" for number in range(0, total // len(line), 256)))
     log.hang_up("a.example")
     log.hang_up("b.example")
     assert log.end() == 0
     assert log.text("a.error").count("f" * 1023 + "\n") == total // len(line)
+
+
+def test_a_site_that_writes_without_end_is_told_so_once(log):
+    a = log.site(0, "a.example")
+    for _ in range((BURST + 2 * RATE) // 65536):
+        os.write(a, b"x" * 65535 + b"\n")
+    os.write(log.site(1, "b.example"), b"quiet\n" * 100)
+    log.hang_up("a.example")
+    log.hang_up("b.example")
+    assert log.end() == 0
+    told = [line for line in log.text("error").splitlines() if "] [itkwsgi log] " in line]
+    assert len(told) == 1
+    assert told[0].endswith("a.example writes more than 1M a second on its stdout and stderr: it waits for its log")
+
+
+def test_a_log_grows_to_its_limit_and_no_further(log):
+    """Whoever goes on writing is read on, or its site would hang."""
+    log.use(limit=100_000)
+    a, b = log.site(0, "a.example", error="a.error"), log.site(1, "b.example")
+    front = log.pipe("front", "front", number=1)
+    for number in range(500):
+        os.write(a, b"a" * 1000 + b"\n")
+        os.write(b, b"b" * 1000 + b"\n")
+        os.write(front, b"0 %s\n" % (b"/" * 1000))
+        if number % 100 == 0:
+            os.write(log.site(2, "c.example", key=f"c{number}"), b"meanwhile %d\n" % number)
+    for key in ("a.example", "b.example", "front"):
+        log.hang_up(key)
+    assert log.end() == 0
+    assert 95_000 < sum(len(line) + 1 for line in log.text("a.error").splitlines() if "aaa" in line) <= 100_000
+    assert 95_000 < sum(len(line) + 1 for line in log.text("error").splitlines() if "bbb" in line) <= 100_000
+    assert 95_000 < len(log.text("access")) <= 100_000
+    assert log.text("error").count("meanwhile") == 5
+    told = re.findall("log. (.*): log_max \\(100000\\) is reached", log.text("error"))
+    assert sorted(told) == ["a.example in the access log", "b.example in the error log", "the error log of a.example"]
+
+
+def test_usr1_after_a_rotation_makes_room(log):
+    log.use(limit=2000)
+    a = log.site(0, "a.example", error="a.error")
+    os.write(a, b"x" * 900 + b"\n" + b"y" * 2000 + b"\n")
+    log.wait_for("a.error", "log_max (2000) is reached")
+    os.rename(log.folder / "a.error", log.folder / "a.error.1")
+    log.tell("reopen", log.file("a.error"), index=0, own_error=True, own_access=False)
+    os.write(a, b"back again\n")
+    log.wait_for("a.error", "back again", "1 line of the error log of a.example was lost: log_max was reached")
 
 
 def test_at_the_end_the_pipes_are_drained(log):
@@ -233,14 +290,103 @@ def test_a_site_asleep_costs_no_descriptor(log):
     assert log.descriptors() == before + 3
     log.hang_up("a.example")
     log.tell("asleep", index=0)
-    end = time.monotonic() + LINGER_SECONDS + SECONDS
-    while log.descriptors() > before:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: log.descriptors() == before, LINGER_SECONDS + SECONDS)
     log.tell("reopen", log.file("a.error"), log.file("a.access"), index=0, own_error=True, own_access=True)
     os.write(log.writers["notes"], b"rotated\n")
     log.wait_for("error", "rotated")
     assert log.descriptors() == before
+
+
+# --- what a site can do with its socket
+
+
+def as_socket(fd):
+    return socket.socket(fileno=os.dup(fd))
+
+
+def test_a_site_that_sends_descriptors_is_given_up_and_stops_nobody(log):
+    bomb = Bomb()
+    a = log.site(0, "a.example", error="a.error", access="a.access", guarded=False)
+    b = log.site(1, "b.example", guarded=False)
+    front = log.pipe("front", "front", number=1)
+    os.write(a, b"before\n")
+    log.wait_for("a.error", "before")
+    with as_socket(a) as end:
+        bomb.give(end)
+    log.wait_for("a.error", "a.example sent descriptors to its stdout or stderr: nothing is read from it any more")
+    os.write(b, b"from b\n")
+    os.write(front, b"0 visited\n")
+    log.wait_for("error", "from b")
+    log.wait_for("a.access", "visited")
+    with pytest.raises(BrokenPipeError):
+        os.write(a, b"more\n")
+    bomb.defuse()
+    assert log.end() == 0
+    assert log.text("a.error").count("\n") == 2
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_site_that_shuts_its_end_down_is_over(log, guarded):
+    os.write(log.site(1, "b.example"), b"begin\n")
+    log.wait_for("error", "begin")
+    before = log.descriptors()
+    a = log.site(0, "a.example", error="a.error", guarded=guarded)
+    os.write(a, b"whole\nhalf")
+    with as_socket(a) as end:
+        end.shutdown(socket.SHUT_WR)
+    assert log.wait_for("a.error", "half").endswith("] half\n")
+    wait_until(lambda: log.descriptors() == before, SECONDS)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_out_of_band_data_is_data_and_keeps_nobody_busy(log, guarded):
+    a = log.site(0, "a.example", error="a.error", guarded=guarded)
+    with as_socket(a) as end:
+        for part in (b"fir", b"st\n"):
+            end.send(part, socket.MSG_OOB)
+        end.send(b"second\n")
+        end.send(b"!", socket.MSG_OOB)
+        text = log.wait_for("a.error", "first", "second", "![...]")
+        assert text.count("\n") == 3
+        used = processor_seconds(log.process.pid)
+        time.sleep(0.3)
+        assert processor_seconds(log.process.pid) - used < 0.1
+        end.send(b" and the rest\n")
+    log.wait_for("a.error", "[...] and the rest")
+
+
+def processor_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_many_who_write_at_once_write_whole_lines(log):
+    """As long as a pipe would take in one piece, PIPE_BUF, and what a pipe would not."""
+    a = log.site(0, "a.example", error="a.error")
+    lines = [f"{number:02}{chr(97 + number)}".encode() * 2000 for number in range(8)]
+    pids = []
+    for line in lines:
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            for _ in range(20):
+                os.write(a, line + b"\n")
+            os._exit(0)
+    for pid in pids:
+        assert os.waitpid(pid, 0) == (pid, 0)
+    log.hang_up("a.example")
+    assert log.end() == 0
+    written = [line.partition("] [a.example] ")[2].encode() for line in log.text("a.error").splitlines()]
+    assert sorted(line for line in written if line) == sorted(lines * 20)
+
+
+def test_a_megabyte_in_one_write_arrives_to_its_last_byte(log):
+    a = log.site(0, "a.example", error="a.error")
+    data = b"".join(b"%07d\n" % number for number in range(1 << 17))
+    assert os.write(a, data) == len(data)
+    log.hang_up("a.example")
+    assert log.end() == 0
+    written = [line.partition("] [a.example] ")[2] for line in log.text("a.error").splitlines()]
+    assert "".join(f"{line}\n" for line in written if line).encode() == data
 
 
 def test_a_line_without_an_end_is_written_after_a_while(log):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itkwsgi.log.lines import CUT, LineSplitter, error_lines, escape, split_access, stamp
+from itkwsgi.log.lines import CUT, LineSplitter, error_lines, escape, in_units, split_access, stamp
 
 WHEN = "2026-11-25T12:00:00.123+00:00"
 
@@ -176,3 +176,11 @@ def test_a_stamp_is_local(zone, shown, monkeypatch):
 )
 def test_the_index_of_an_access_line(line, index, text):
     assert split_access(line) == (index, text)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0"), (1, "1"), (1000, "1000"), (1 << 10, "1K"), (1536, "1536"), (3 << 20, "3M"), (1 << 30, "1G")],
+)
+def test_a_size_stands_as_the_configuration_has_it(size, shown):
+    assert in_units(size) == shown

@@ -128,3 +128,48 @@ def test_replace_closes_the_old_one(path, sink):
         os.fstat(old)
     assert replace(fresh, None, "none") is None
     assert replace(None, None, "none") is None
+
+
+def test_of_a_writer_s_own_file_all_is_the_writer_s(path):
+    path.write_bytes(b"from before\n")
+    sink = Sink(appending(path), "own")
+    assert sink.used(7) == 12
+    sink.count(7, 1000)
+    assert sink.used(7) == 12
+    with open(path, "ab") as other:
+        other.write(b"by an older pool\n")
+    assert sink.used(7) == 29
+    sink.close()
+
+
+def test_of_a_shared_file_each_writer_s_bytes_count_from_its_opening_on(path):
+    path.write_bytes(b"x" * 1000)
+    sink = Sink(appending(path), "shared", shared=True)
+    assert sink.used(7) == 0
+    sink.count(7, 300)
+    sink.count("itkwsgi front 1", 20)
+    sink.count(7, 300)
+    assert (sink.used(7), sink.used("itkwsgi front 1"), sink.used(8)) == (600, 20, 0)
+    fresh = replace(sink, os.dup(sink.fd), "shared", shared=True)
+    assert fresh is not None
+    assert fresh.used(7) == 0
+    fresh.close()
+
+
+def test_a_truncated_file_is_nobody_s(path):
+    path.write_bytes(b"x" * 1000)
+    sink = Sink(appending(path), "shared", shared=True)
+    sink.count(7, 300)
+    os.truncate(path, 10)
+    assert sink.used(7) == 10
+    os.truncate(path, 1000)
+    assert sink.used(7) == 10  # it was seen to be truncated
+    sink.close()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_no_file_is_never_full(shared):
+    sink = Sink(os.open("/dev/null", os.O_WRONLY), "nowhere", shared=shared)
+    sink.count(7, 1 << 40)
+    assert sink.used(7) == 0
+    sink.close()

@@ -359,3 +359,28 @@ def test_whoever_waits_at_the_other_socket_when_it_leaves_is_left_to_the_next_po
         accepted, _ = one.external.accept()
         with accepted:
             assert b"/pid" in accepted.recv(1000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL])
+def test_after_a_memory_fault_of_a_child_the_pool_makes_room_for_one_with_another_layout(pool, number):
+    one = pool(min_spare=2)
+    with one.visit() as other:
+        other.hold()
+        with one.visit() as visitor:
+            child = visitor.hold()
+            os.kill(child, number)
+            assert not visitor.answer().ended
+        assert [one.said(), one.said()] == [b"C", b"L"]
+        assert other.release()  # who was being served is
+    assert ended(one.pid) == 0
+    assert f"child {child} was ended by {number.name}\n" in one.log()
+    assert "another address layout" in one.log()
+
+
+def test_the_end_by_another_signal_says_nothing_of_the_layout(pool):
+    one = pool()
+    with one.visit() as visitor:
+        os.kill(visitor.hold(), signal.SIGKILL)
+        visitor.answer()
+    assert one.ask("/pid").status == 200
+    assert "another address layout" not in one.log()

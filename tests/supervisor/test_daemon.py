@@ -219,7 +219,8 @@ class Served:
         order, [_, channel, _] = self.ordered()
         serial = order["plan"]["serial"]
         self.zygote.say(control.pack_notice(control.SPAWNED, serial, 4711, 4711))
-        os.write(channel, PoolState.SWITCHED + PoolState.SERVING)
+        for word in (PoolState.SWITCHED, PoolState.SERVING):
+            os.write(channel, word)
         assert self.told() == (control.AWAKE, index, 1)
         return serial, channel
 
@@ -422,8 +423,7 @@ def test_while_the_log_is_away_sites_wake_and_fall_asleep(supervise, monkeypatch
     served.awake(0)
 
 
-def test_a_role_that_cannot_be_started_is_tried_again_later(supervise, monkeypatch):
-    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+def test_a_role_that_cannot_be_started_is_tried_again_later(supervise):
     served = Served(supervise(refuse=lambda name, number: name == "itkwsgi front" and number == 2))
     served.front.die()
     served.one.next_role("front")

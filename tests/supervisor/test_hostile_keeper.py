@@ -106,7 +106,7 @@ def test_the_sites_of_one_user_do_not_import_in_all_places(bench):
     one = bench(*(make_vhost(index, ids=mine) for index in range(4)), make_vhost(4, ids=other), max_imports=3)
     one.keeper.privileged = True
     one.keeper.listen = lambda row: sockets.bind_pool(one.keeper.places.pools, row.vhost.index, None)
-    one.keeper.spawn = lambda pool, channel: True
+    one.keeper.spawn = lambda pool: True
     for index in range(5):
         one.table.wake(one.front.pid, index)
     assert [row.queued for row in one.table.rows] == [False, False, True, True, False]

@@ -290,10 +290,10 @@ def test_a_row_that_is_refused_rests(table, ports):
 
 
 def test_without_descriptors_it_refuses_and_loses_none(table, ports, monkeypatch):
-    def none_left(flags):
+    def none_left(first, flags):
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(module.os, "pipe2", none_left)
+    monkeypatch.setattr(module.os, "eventfd", none_left)
     before = fds.open_descriptors()
     table.wake(FRONT, 0)
     assert fds.open_descriptors() == before

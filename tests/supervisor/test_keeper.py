@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+import sys
 
 import pytest
 
@@ -36,7 +37,7 @@ def connect(where, index=0):
 # --- ordering a pool
 
 
-def test_a_pool_gets_its_socket_its_channel_and_a_pipe_to_the_log(awake, where):
+def test_a_pool_gets_its_socket_its_channel_and_its_end_of_the_log(awake, where):
     one, pool = awake
     assert pool.order["do"] == orders.SPAWN
     assert (pool.plan["serial"], pool.plan["name"], pool.external) == (1, "site0.example", None)
@@ -124,34 +125,41 @@ def test_a_pools_words_reach_the_table(awake):
     assert pool.pool.state == SERVING
 
 
-def test_a_word_it_does_not_know_ends_the_pool(awake):
+@pytest.mark.parametrize("nonsense", [1 << 63, 2**64 - 2])
+def test_a_word_it_does_not_know_ends_the_pool(awake, nonsense):
     one, pool = awake
-    pool.say(b"x")
+    pool.say(nonsense.to_bytes(8, sys.byteorder))
     assert one.ordered() == ({"do": orders.KILL, "serial": 1}, [])
 
 
-def test_one_byte_is_read_at_a_time_so_that_no_pool_keeps_root_from_the_others(awake):
+def test_words_that_come_together_are_heard_in_their_order(awake):
     one, pool = awake
-    pool.say(PoolState.SWITCHED + PoolState.SERVING)
-    assert pool.pool.state == IMPORTING
-    one.round(1)
+    os.write(pool.channel, PoolState.SERVING)
+    pool.say(PoolState.SWITCHED)
     assert pool.pool.state == SERVING
+    assert one.told() == (control.AWAKE, 0, 1)
 
 
-def test_a_reading_that_finds_nothing_is_no_end(awake):
+def test_who_counts_fast_talks_without_end(awake):
     one, pool = awake
+    pool.say((500 * int.from_bytes(PoolState.IDLE, sys.byteorder)).to_bytes(8, sys.byteorder))
+    assert one.ordered() == ({"do": orders.KILL, "serial": 1}, [])
+
+
+def test_a_channel_that_its_site_emptied_and_made_blocking_is_not_waited_for(awake):
+    """It shares the file description: what is true at one moment is not at the next."""
+    one, pool = awake
+    os.set_blocking(pool.channel, True)
+    assert os.get_blocking(pool.pool.channel)
     one.keeper.hear_pool(pool.pool)
     assert pool.pool.channel is not None
 
 
-def test_the_end_of_its_channel_is_not_yet_its_end(awake):
+def test_a_handler_that_comes_too_late(awake):
     one, pool = awake
-    pool.say(PoolState.SWITCHED)
-    pool.hang_up()
-    one.round(1)
+    one.table.close_channel(pool.pool)
+    one.keeper.hear_pool(pool.pool)
     assert pool.pool.channel is None
-    assert one.table.rows[0].current is pool.pool
-    one.keeper.hear_pool(pool.pool)  # a handler that comes too late
 
 
 # --- visitors that root may notice
@@ -181,17 +189,32 @@ def test_a_visitor_of_a_crashed_pool_restarts_it_with_its_queue(awake, where):
 # --- sleeping
 
 
-def test_a_site_that_sleeps_costs_no_pipe(awake):
+def test_a_site_that_sleeps_costs_no_descriptor_for_its_log(awake):
     one, pool = awake
+    [end] = one.log.sources["site 0"][1]
     pool.say(PoolState.SWITCHED)
     pool.say(PoolState.LEAVING)
     pool.close()
     one.table.ended(1, 0)
     assert one.log.sources == {}
+    assert end not in fds.open_descriptors()
     assert one.table.rows[0].current is None
 
 
-def test_the_pipe_of_a_site_that_woke_again_stays(awake):
+def test_a_site_that_sent_descriptors_to_its_log_has_none_and_runs(bench, monkeypatch):
+    """On a kernel before 6.16."""
+    monkeypatch.setattr(fds, "refuse_descriptors", lambda sock: False)
+    one = bench(make_vhost(0))
+    one.log.unguarded.kept["site 0"] = []
+    pool = one.wake()
+    assert os.readlink(f"/proc/self/fd/{pool.log}") == "/dev/null"
+    assert one.notes == ["site0.example: nothing of its stdout and stderr is kept: it sent descriptors there"]
+    [end] = one.log.sources["site 0"][1]
+    assert os.read(end, 1) == b""
+    pool.close()
+
+
+def test_the_end_of__a_site_that_woke_again_stays(awake):
     """The old pool drains while the new one serves."""
     one, old = awake
     old.say(PoolState.SWITCHED)

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from itkwsgi.config.model import Ids, Listen, Problem
+from itkwsgi.config.model import Ids, Listen, Problem, Said
 from itkwsgi.front import settings as front
+from itkwsgi.linux import namespaces
 from itkwsgi.supervisor import plan as module
 from itkwsgi.supervisor.plan import ZygotePlan, pool_plan, zygote_key, zygote_plans
 from itkwsgi.wire import orders
@@ -27,10 +28,29 @@ def test_one_zygote_for_each_environment_that_a_site_needs(configured):
         make_vhost(3, python="/opt/python"),
         environments=[make_environment("flask", preload=("flask", "jinja2")), make_environment("unused")],
     )
-    assert zygote_plans(config, "/usr/bin/python3") == [
-        ZygotePlan("", "/usr/bin/python3", ()),
-        ZygotePlan("flask", "/venvs/flask/bin/python", ("flask", "jinja2")),
+    assert zygote_plans(config) == [
+        ZygotePlan("", "system", "/usr/bin/python3", ()),
+        ZygotePlan("flask", "flask", "/venvs/flask/bin/python", ("flask", "jinja2")),
     ]
+
+
+def test_a_zygote_can_gain_nothing_by_exec_unless_a_site_of_it_may(configured):
+    config = configured(
+        make_vhost(0),
+        make_vhost(1, no_new_privs=False, environment="flask"),
+        make_vhost(2, environment="flask"),
+        environments=[make_environment("flask")],
+    )
+    assert [plan.no_new_privs for plan in zygote_plans(config)] == [True, False]
+
+
+def test_a_site_with_a_private_tmp_has_a_zygote_to_itself_and_not_from_the_start(configured):
+    mine = make_vhost(1, environment="flask", private_tmp=True)
+    config = configured(make_vhost(0), mine, environments=[make_environment("flask")])
+    assert [plan.key for plan in zygote_plans(config)] == [""]
+    plan = module.private_plan(config, mine)
+    assert plan == ZygotePlan("private 1", "private site1.example", "/venvs/flask/bin/python", ("flask",), private=mine)
+    assert zygote_key(mine) == plan.key
 
 
 def test_no_zygote_for_sites_that_never_run(configured):
@@ -55,6 +75,20 @@ def test_which_zygote_forks_a_site_and_which_interpreter_it_then_execs(configure
     assert zygote_key(vhost) == key
     assert module.interpreter(config, vhost) == interpreter
     assert key in [plan.key for plan in zygote_plans(config)]
+
+
+@pytest.mark.parametrize(
+    ("said", "fresh"),
+    [
+        ({}, "/usr/bin/python3"),
+        ({"environment": "flask"}, "/venvs/flask/bin/python"),
+        ({"venv": "/home/jess/venv"}, "/home/jess/venv/bin/python"),
+    ],
+)
+def test_a_pool_of_a_layout_of_its_own_is_always_executed(configured, said, fresh):
+    vhost = make_vhost(0, **said)
+    config = configured(vhost, environments=[make_environment("flask")])
+    assert module.interpreter(config, vhost, fresh=True) == fresh
 
 
 # --- pools
@@ -83,6 +117,35 @@ def test_only_the_front_may_speak_to_a_pool(configured, privileged):
     vhost = make_vhost(0)
     plan = pool_plan(configured(vhost, front_ids=front_ids), vhost, 1, privileged=privileged, tmp_dir=None)
     assert plan["peer_uid"] == (65530 if privileged else os.getuid())
+
+
+def test_in_a_user_namespace_the_front_is_nobody_known(configured):
+    vhost = make_vhost(0, nice=-5)
+    config = configured(vhost, front_ids=Ids(65530, 65530), id_namespace=True)
+    plan = pool_plan(config, vhost, 1, privileged=True, tmp_dir=None)
+    assert plan["peer_uid"] == namespaces.overflow_uid()
+    assert plan["nice"] == 0  # root lifts it
+
+
+def test_without_fork_the_children_import(configured):
+    said = {"disable": Said(("fork",), True, "itk.toml:1")}
+    vhost = make_vhost(0, settings=said)
+    assert pool_plan(configured(vhost), vhost, 1, privileged=True, tmp_dir=None)["preload"] == "framework"
+
+
+def test_a_binary_that_is_roots_is_for_confined_sites(configured):
+    said = {"disable": Said(("exec",), True, "itk.toml:1")}
+    more = {"venv": "/home/jess/venv", "binary": "/usr/bin/python3.11"}
+    for settings, binary in (({}, None), (said, "/usr/bin/python3.11")):
+        vhost = make_vhost(0, settings=settings, **more)
+        plan = pool_plan(configured(vhost), vhost, 1, privileged=True, tmp_dir=None)
+        assert (plan["interpreter"], plan["binary"]) == ("/home/jess/venv/bin/python", binary)
+
+
+def test_temporary_files_go_where_the_operator_said(configured):
+    for settings, place in (({}, "/own"), ({"tmp_dir": Said("/elsewhere", True, "itk.toml:1")}, "/elsewhere")):
+        vhost = make_vhost(0, settings=settings)
+        assert pool_plan(configured(vhost), vhost, 1, privileged=True, tmp_dir="/own")["tmp_dir"] == place
 
 
 def test_no_plan_without_an_identity(configured):
@@ -150,6 +213,7 @@ def test_a_plan_has_a_place_for_each_key_of_a_vhost_that_a_pool_obeys(configured
     """A key that is added to the model and forgotten here would be silently without effect."""
     for_others = {"aliases", "listens", "default", "user", "startup_timeout", "server_signature", "where"}
     for_others |= {"access_log", "error_log", "problems", "ids", "environment", "venv", "python", "pool_socket"}
+    for_others |= {"settings", "private_tmp", "private_var_tmp"}  # what comes of them has names of its own
     vhost = make_vhost(0)
     plan = pool_plan(configured(vhost), vhost, 1, privileged=False, tmp_dir=None)
     assert {field.name for field in dataclasses.fields(vhost)} - for_others - plan.keys() == set()

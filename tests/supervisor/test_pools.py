@@ -7,7 +7,8 @@ import pytest
 
 from itkwsgi.supervisor import pools as module
 from itkwsgi.supervisor import sockets
-from itkwsgi.supervisor.pools import PoolTable, how_it_ended
+from itkwsgi.supervisor.pools import PoolTable
+from itkwsgi.supervisor.rows import how_it_ended
 from itkwsgi.wire import control
 from itkwsgi.wire.control import PoolState
 
@@ -29,6 +30,7 @@ class Recorder:
         self.zygote_ready = True
         self.spawn_works = True
         self.cpu = {}
+        self.forks = []
 
     def now(self):
         return self.time
@@ -46,7 +48,7 @@ class Recorder:
     def can_spawn(self, row):
         return self.zygote_ready
 
-    def spawn(self, pool, channel):
+    def spawn(self, pool):
         self.spawned.append(pool)
         return self.spawn_works
 
@@ -61,6 +63,9 @@ class Recorder:
 
     def forget(self, sock):
         pass
+
+    def forked(self, pool):
+        self.forks.append((pool.serial, pool.pid))
 
     def slept(self, pool):
         pass
@@ -341,3 +346,55 @@ def test_a_socket_that_cannot_be_made_refuses(table, ports):
 @pytest.mark.parametrize(("status", "words"), [(9, "signal 9"), (70 << 8, "status 70"), (None, "zygote")])
 def test_ends_in_words(status, words):
     assert words in how_it_ended(status)
+
+
+# --- memory faults
+
+
+def test_a_site_whose_child_crashed_gets_pools_with_a_layout_of_their_own(table, ports):
+    pool = serving(table, ports)
+    assert not table.rows[0].fresh
+    table.says(pool, PoolState.CRASHED)
+    table.says(pool, PoolState.LEAVING)
+    assert table.rows[0].fresh
+    assert not table.rows[1].fresh
+    table.wake(FRONT, 0)
+    assert ports.spawned[-1] is not pool
+
+
+def test_crashes_in_a_row_are_slowed_down_but_not_for_long(table, ports):
+    for _ in range(12):
+        pool = serving(table, ports)
+        table.says(pool, PoolState.CRASHED)
+        table.says(pool, PoolState.LEAVING)
+        table.ended(pool.serial, 0)
+        assert table.rows[0].not_before - ports.now() <= module.LONGEST_PAUSE_AFTER_CRASH
+        if table.rows[0].not_before > ports.now():
+            ports.told.clear()
+            table.wake(FRONT, 0)
+            assert ports.told == [(FRONT, control.LATER, 0)]
+        ports.pass_time(module.LONGEST_PAUSE_AFTER_CRASH)
+    assert table.rows[0].backoff.failures == 12
+
+
+@pytest.mark.parametrize(("status", "fresh"), [(11, True), (6, True), (7, True), (9, False), (70 << 8, False)])
+def test_a_pool_that_crashed_itself_comes_back_with_another_layout(table, ports, status, fresh):
+    pool = serving(table, ports)
+    table.ended(pool.serial, status)
+    assert table.rows[0].fresh is fresh
+
+
+def test_a_site_whose_zygote_cannot_be_had_refuses_those_who_wait(table, ports):
+    ports.zygote_ready = False
+    table.wake(FRONT, 0)
+    table.cannot_start(table.rows[0])
+    assert ports.told == [(FRONT, control.REFUSED, 0)]
+    assert not table.queue
+    assert not table.rows[0].queued
+    ports.pass_time(60)  # what was to happen to it in the queue does not
+    assert ports.told == [(FRONT, control.REFUSED, 0)]
+
+
+def test_the_ports_hear_of_each_fork(table, ports):
+    pool = serving(table, ports)
+    assert ports.forks == [(pool.serial, 100)]

@@ -4,13 +4,14 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 
 import pytest
 
 from itkwsgi.config.model import Ids
 from itkwsgi.errors import OperatorError
 from itkwsgi.front import settings as front
-from itkwsgi.linux import fds, kernel
+from itkwsgi.linux import fds, filters, kernel
 from itkwsgi.linux.identity import Identity
 from itkwsgi.supervisor import roles as module
 from itkwsgi.supervisor.loglink import LogLink
@@ -20,7 +21,7 @@ from itkwsgi.wire import control, orders
 from tests.support.configured import make_vhost
 
 FRONT, ZYGOTE, LOG = (Ids(uid, uid, (99,)) for uid in (65530, 65531, 65532))
-PLAN = ZygotePlan("flask", "/venvs/flask/bin/python", ("flask",))
+PLAN = ZygotePlan("flask", "flask", "/venvs/flask/bin/python", ("flask",))
 
 
 class Launches:
@@ -55,8 +56,10 @@ def start(configured, where, launches):
     """Start a role; ``start(lambda launcher: …)`` returns it, its spec and where its descriptors lead."""
     links, started, listeners = [], [], [socket.socket() for _ in range(2)]
 
-    def make(how, *vhosts, privileged=True):
-        config = configured(*(vhosts or [make_vhost(0)]), front_ids=FRONT, zygote_ids=ZYGOTE, log_ids=LOG)
+    def make(how, *vhosts, privileged=True, **server):
+        ids = {"front_ids": FRONT, "zygote_ids": ZYGOTE, "log_ids": LOG, "user_id": Ids(33, 33)}
+        ranges = {"uid_range": (1000, 2000), "gid_range": (1000, 3000)}
+        config = configured(*(vhosts or [make_vhost(0)]), **ids, **ranges, **server)
         link = LogLink(lambda seconds, callback: None)
         links.append(link)
         started.append(how(Launcher(config, where, listeners, link, privileged=privileged)))
@@ -121,18 +124,21 @@ def test_a_zygote_keeps_four_capabilities_and_nothing_of_the_servers_packages(st
     assert sorted(places) == [0, 1, 2, control.CONTROL_FD, control.SETTINGS_FD]
     assert spec.identity == Identity(65531, 65531)
     assert spec.keep == {kernel.CAP_SETUID, kernel.CAP_SETGID, kernel.CAP_SYS_NICE, kernel.CAP_KILL}
-    assert (spec.no_new_privs, spec.death_signal, spec.cwd) == (False, None, "/")
+    assert (spec.no_new_privs, spec.death_signal, spec.cwd) == (True, None, "/")
+    assert (spec.oom_score, spec.binds, spec.id_map) == (module.ZYGOTE_OOM_SCORE, (), None)
     assert orders.decode(launches.contents["itkwsgi zygote"]) == {
         "name": "flask",
         "preload": ["flask"],
         "packages": True,
         "privileged": True,
+        "uids": [(1000, 2000), (33, 33)],
+        "gids": [(1000, 3000), (33, 33)],
     }
     assert start.links[0].sources["notes zygote flask"][0] == {"do": "notes", "name": "zygote flask"}
 
 
 def test_the_bare_zygote_has_a_name_in_the_log(start, launches):
-    start(lambda launcher: launcher.start_zygote(ZygotePlan("", "/usr/bin/python3", ())))
+    start(lambda launcher: launcher.start_zygote(ZygotePlan("", "system", "/usr/bin/python3", ())))
     assert orders.decode(launches.contents["itkwsgi zygote"])["name"] == "system"
     assert "notes zygote system" in start.links[0].sources
 
@@ -143,6 +149,41 @@ def test_the_bare_zygote_has_a_name_in_the_log(start, launches):
 def test_an_ordinary_users_roles_are_that_user_without_capabilities(start, how):
     _, spec, _ = start(how, privileged=False)
     assert (spec.identity, spec.keep) == (None, frozenset())
+    assert (spec.filter, spec.id_map, spec.binds, spec.oom_score) == (None, None, (), None)
+
+
+def test_a_zygotes_filter_and_its_namespace_hold_the_sites_ids_and_its_own(start):
+    _, spec, _ = start(lambda launcher: launcher.start_zygote(PLAN), id_namespace=True)
+    uids, gids = [(1000, 2000), (33, 33), (65531, 65531)], [(1000, 3000), (33, 33), (65531, 65531)]
+    assert spec.id_map == (uids, gids)
+    assert spec.filter == filters.zygote_filter(uids, gids)
+
+
+def test_a_zygote_of_a_site_that_may_use_setgid_helpers(start):
+    _, spec, _ = start(lambda launcher: launcher.start_zygote(replace(PLAN, no_new_privs=False)))
+    assert spec.no_new_privs is False
+    assert spec.filter
+
+
+@pytest.mark.parametrize(("var_tmp", "places"), [(True, ["/tmp", "/var/tmp"]), (False, ["/tmp"])])
+def test_a_private_tmp_is_the_sites_own_directory(start, where, monkeypatch, var_tmp, places):
+    chowned = []
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chowned.append((path, uid, gid)))
+    vhost = make_vhost(0, ids=Ids(1500, 1501), private_tmp=True, private_var_tmp=var_tmp)
+    plan = ZygotePlan("private 0", "private site0.example", "/usr/bin/python3", (), private=vhost)
+    _, spec, _ = start(lambda launcher: launcher.start_zygote(plan), vhost)
+    own = f"{where.tmp}/site0.example-1500"
+    assert spec.binds == tuple((own, place) for place in places)
+    assert os.path.isdir(own)
+    assert chowned == [(own, 1500, 1501)]
+
+
+def test_a_zygote_that_is_gone_for_good_leaves_no_pipe(start):
+    launchers = []
+    start(lambda launcher: (launchers.append(launcher), launcher.start_zygote(PLAN))[1])
+    assert "notes zygote flask" in start.links[0].sources
+    launchers[0].forget_notes(PLAN)
+    assert start.links[0].sources == {}
 
 
 # --- the channel, and what is left

@@ -29,6 +29,7 @@ class Scene:
             may_order=lambda pool: self.room > 0,
             order=self.order,
             remove_sockets=lambda: self.did("sockets"),
+            cgroups=None,
         )
         self.log = SimpleNamespace(close=lambda: self.did("log"))
         self.exit_status = None
@@ -243,3 +244,11 @@ def test_after_the_end_nothing_happens_twice(scene):
     scene.pass_time(1000)
     scene.stopping.advance()
     assert (scene.took(), scene.stopping.phase) == ([], DONE)
+
+
+def test_control_groups_end_with_the_server(scene):
+    scene.keeper.cgroups = SimpleNamespace(close=lambda: scene.did("groups"))
+    scene.stopping.begin(graceful=True)
+    scene.gone(30, 40, 20, 10)
+    scene.gone()
+    assert scene.took()[-2:] == ["sockets", "groups"]

@@ -129,3 +129,13 @@ def test_nobody_reads_its_memory_and_orphans_come_to_it():
         "all descriptors": True,
         "core": (0, 0),
     }
+
+
+def test_a_kernel_on_which_a_pool_could_make_root_wait_is_refused(monkeypatch):
+    def old(*args):
+        raise OSError(95, "Operation not supported")
+
+    module.require_kernel()
+    monkeypatch.setattr(module.os, "preadv", old)
+    with pytest.raises(OperatorError, match=r"needs Linux 5\.8"):
+        module.require_kernel()

@@ -15,6 +15,7 @@ from itkwsgi.config.load import load_on
 from itkwsgi.config.machine import Accounts, Machine
 from itkwsgi.config.model import Config, ConfigError, Ids
 from itkwsgi.config.walk import Sight
+from itkwsgi.linux.abilities import Abilities
 
 USERS = {
     "root": Ids(0, 0, (), "root", "/root", "/bin/sh"),
@@ -27,6 +28,17 @@ USERS = {
 }
 GROUPS = {"root": 0, "www-data": 33, "jess": 1001, "alice": 1002, "users": 100, "nginx": 990, "web": 2000, "adm": 4}
 MEMBERS = {"jess": [1001, 2000, 4, 0], "www-data": [33, 4, 2000]}
+
+
+ABLE = Abilities(
+    landlock=7,
+    seccomp=True,
+    user_namespaces=True,
+    mount_namespaces=True,
+    sys_admin=True,
+    oom_floor=True,
+    cgroup=True,
+)
 
 
 class PretendedAccounts(Accounts):
@@ -67,6 +79,8 @@ class Pretence:
         self.directory = directory
         self.owned: dict[str, tuple[int, int]] = {}
         self.accounts = PretendedAccounts()
+        self.abilities = ABLE
+        self.hard_limits: dict[str, int] = {}
         self.package = str(directory / "package")
         (directory / "package").mkdir()
         self.write("site/app.py")
@@ -89,7 +103,8 @@ class Pretence:
     def machine(self, user: str = "root", groups: tuple[int, ...] = ()) -> Machine:
         who = self.accounts.users[user]
         me = Ids(who.uid, who.gid, groups, who.name, who.home, who.shell)
-        return Machine(me, who.home, self.package, self.accounts, Sight(self.lstat, os.readlink, lambda path: False))
+        sight = Sight(self.lstat, os.readlink, lambda path: False)
+        return Machine(me, who.home, self.package, self.accounts, sight, self.abilities, self.hard_limits)
 
     def load(self, text: str, user: str = "root", groups: tuple[int, ...] = (), look: bool = True) -> Config:
         self.write("itk.toml", text)

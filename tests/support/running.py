@@ -25,12 +25,32 @@ from itkwsgi.linux.title import PADDING
 from itkwsgi.supervisor import sockets
 from itkwsgi.wire import fastcgi
 from itkwsgi.wire.cgi import AnswerHeadDecoder
+from itkwsgi.wire.orders import PoolState
 from tests.support.daemon import title
 from tests.support.forked import ORDINARY
 
 PATIENCE = 10.0
 BOOT = os.path.join(os.path.dirname(errors.__file__), "boot.py")
+NO_WALLS: dict[str, object] = {
+    "rlimits": [],
+    "landlock": None,
+    "seccomp": None,
+    "child_landlock": None,
+    "child_seccomp": None,
+}
 SMALL_SITE = (Path(__file__).parent / "small_site.py").read_text()
+
+
+LETTERS = {
+    PoolState.SWITCHED: b"S",
+    PoolState.SERVING: b"R",
+    PoolState.BROKEN: b"B",
+    PoolState.IDLE: b"I",
+    PoolState.ACTIVE: b"A",
+    PoolState.CRASHED: b"C",
+    PoolState.LEAVING: b"L",
+    b"": b"",
+}
 
 
 class Answer:
@@ -160,6 +180,9 @@ class Site:
             "no_new_privs": True,
             "nice": 0,
             "interpreter": None,
+            "binary": None,
+            "confine": NO_WALLS,
+            "umask": 0o022,
             "root": str(self.place),
             "app": str(self.app),
             "mount": "",
@@ -182,10 +205,13 @@ class Site:
         return {0: self.null, 1: self.log_fd, 2: self.log_fd, 3: self.listener.fileno(), 4: self.pools_end}
 
     def said(self, seconds: float = PATIENCE) -> bytes:
-        """The next byte that the pool says of itself; b"" when it is gone.  Raises TimeoutError."""
+        """The next word that the pool says of itself, as a letter; b"" when it is gone.  Raises TimeoutError.
+
+        Its channel is a pipe here, and no eventfd: so the order is seen, and the end.
+        """
         if not select.select([self.channel], [], [], seconds)[0]:
             raise TimeoutError
-        return os.read(self.channel, 1)
+        return LETTERS[os.read(self.channel, 8)]
 
     def hang_up(self) -> None:
         """As when the supervisor is gone."""

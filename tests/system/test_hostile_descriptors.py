@@ -1,9 +1,7 @@
 """Descriptors that a site sends with its bytes: to take one may take for ever, so none is taken."""
 
-import array
 import errno
 import socket
-import struct
 import time
 from types import SimpleNamespace
 
@@ -12,35 +10,7 @@ import pytest
 from itkwsgi.front import pools as module
 from itkwsgi.front.pools import Pools
 from itkwsgi.linux import fds
-
-LONG = 60  # seconds that the connection takes to close
-
-
-class Bomb:
-    """A TCP connection with SO_LINGER, whose peer reads nothing."""
-
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.sender = socket.create_connection(self.listener.getsockname())
-        self.receiver, _ = self.listener.accept()
-        self.sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LONG))
-        self.sender.setblocking(False)
-        try:
-            while True:
-                self.sender.send(b"x" * 65536)
-        except BlockingIOError:
-            return
-
-    def give(self, sock, data=b"!"):
-        """Its last copy is on the way then."""
-        rights = array.array("i", [self.sender.fileno()])
-        sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        self.sender.close()
-
-    def defuse(self):
-        """Its peer is gone: nothing is waited for."""
-        for sock in (self.receiver, self.listener, self.sender):
-            sock.close()
+from tests.support.bomb import LONG, Bomb
 
 
 @pytest.fixture

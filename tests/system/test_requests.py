@@ -60,9 +60,11 @@ def test_a_client_cannot_speak_for_the_server(probe):
 
 def test_a_child_holds_its_connection_and_nothing_else(probe):
     found = facts(probe)["fds"]
-    sockets = [fd for fd, what in found.items() if what.startswith("socket:")]
+    sockets = [fd for fd, what in found.items() if what.startswith("socket:") and fd not in ("1", "2")]
     assert len(sockets) == 1
     assert found["0"] == "/dev/null"
+    assert found["1"] == found["2"]  # its log, a socket too
+    assert found["1"] != found[sockets[0]]
     others = {fd: what for fd, what in found.items() if fd not in ("0", "1", "2", *sockets)}
     assert all(what.startswith("/proc/") for what in others.values()), others
 

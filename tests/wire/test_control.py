@@ -1,6 +1,8 @@
 """The control messages: what is accepted, and that nothing else is."""
 
 import marshal
+import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from itkwsgi.errors import Bug
 from itkwsgi.wire import control, orders
+from itkwsgi.wire.orders import WORD_BITS, PoolState
 
 ALL = control.FRONT_MAY_SAY | control.FRONT_MAY_HEAR
 
@@ -89,5 +92,39 @@ def test_orders_read_the_same_in_every_python():
     assert orders.decode(encoded) == plan
 
 
-def test_pool_states_are_single_bytes():
-    assert all(len(state) == 1 for state in control.PoolState.ALL)
+COUNTS = st.lists(st.integers(0, 2**WORD_BITS - 1), min_size=7, max_size=7)
+
+
+def sum_of(counts):
+    """As an eventfd has it, when each word was said so often."""
+    parts = zip(counts, PoolState.IN_ORDER, strict=True)
+    return sum(count * int.from_bytes(word, sys.byteorder) for count, word in parts).to_bytes(8, sys.byteorder)
+
+
+@given(COUNTS.filter(any))
+def test_words_are_counted_apart_and_come_in_their_order(counts):
+    said = dict(zip(PoolState.IN_ORDER, counts, strict=True))
+    heard = control.words_of(sum_of(counts))
+    assert [word for word, _ in heard] == [word for word in PoolState.IN_ORDER if word in dict(heard)]
+    turns = {PoolState.IDLE, PoolState.ACTIVE}
+    assert {word: times for word, times in heard if word not in turns} == {
+        word: times for word, times in said.items() if times and word not in turns
+    }
+    more = said[PoolState.IDLE] - said[PoolState.ACTIVE]
+    assert dict(heard).get(PoolState.IDLE, 0) - dict(heard).get(PoolState.ACTIVE, 0) == more
+    assert len(turns & dict(heard).keys()) == bool(more)
+
+
+@pytest.mark.parametrize("data", [bytes(8), b"", b"x", bytes(7), b"\xff" * 8, (1 << 63).to_bytes(8, sys.byteorder)])
+def test_what_is_no_count_is_nonsense(data):
+    with pytest.raises(Bug, match="nonsense"):
+        control.words_of(data)
+
+
+def test_an_eventfd_takes_every_word():
+    with open(os.eventfd(0), "rb+", buffering=0) as channel:
+        for word in PoolState.IN_ORDER:
+            channel.write(word)
+        assert [word for word, _ in control.words_of(channel.read(8))] == [
+            word for word in PoolState.IN_ORDER if word not in (PoolState.IDLE, PoolState.ACTIVE)
+        ]

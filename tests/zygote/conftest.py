@@ -64,7 +64,7 @@ class RunningZygote:
         whole = site.plan(**{**ordinary_ids(), "serial": serial, **plan})
         memory = fds.memfd_with(orders.encode(whole), "plan")
         handed = [site.listener.fileno(), site.pools_end, site.log_fd, memory]
-        fds.send_message(self.channel, orders.encode({"do": orders.SPAWN, "serial": serial}), handed)
+        fds.send_message(self.channel, orders.encode({"do": orders.SPAWN, "serial": serial, "more": []}), handed)
         os.close(memory)
         site.let_go()
         return site
@@ -100,7 +100,17 @@ def zygote(place):
 
     def start(run=main.run, **settings):
         one = RunningZygote(
-            place, run, {"name": "system", "preload": [], "packages": False, "privileged": False, **settings}
+            place,
+            run,
+            {
+                "name": "system",
+                "preload": [],
+                "packages": False,
+                "privileged": False,
+                "uids": [],
+                "gids": [],
+                **settings,
+            },
         )
         started.append(one)
         assert one.heard() == (control.ZYGOTE_READY, 0, 0, 0), one.log()

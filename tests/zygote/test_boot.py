@@ -85,7 +85,8 @@ def test_each_role_is_run(role, who):
 
 def test_a_whole_life(tmp_path):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    settings = {"name": "system", "preload": ["colorsys"], "packages": True, "privileged": False}
+    ids = {"privileged": False, "uids": [], "gids": []}
+    settings = {"name": "system", "preload": ["colorsys"], "packages": True, **ids}
     memory = fds.memfd_with(orders.encode(settings), "settings")
     null = os.open(os.devnull, os.O_RDWR)
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)

@@ -13,7 +13,8 @@ from itkwsgi.errors import Bug
 from itkwsgi.linux import fds, process_status
 from itkwsgi.wire import control, orders
 from itkwsgi.zygote import main as module
-from itkwsgi.zygote.main import Zygote
+from itkwsgi.zygote.main import BOOT, Zygote
+from itkwsgi.zygote.spawn import Parent
 from tests.support.daemon import title, wait_gone, wait_until
 from tests.support.forked import in_child
 from tests.support.running import SMALL_SITE, end_children_but, ended, ordinary_ids
@@ -101,11 +102,11 @@ def test_a_pool_that_cannot_become_its_user_never_runs_a_line_of_the_site(zygote
 def test_no_process_to_be_had_is_reported(zygote, monkeypatch):
     refusals = [1]
 
-    def refuse(order, boot):
+    def refuse(order, parent):
         if refusals:
             refusals.pop()
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-        return fork_pool(order, boot)
+        return fork_pool(order, parent)
 
     fork_pool = module.fork_pool
     monkeypatch.setattr(module, "fork_pool", refuse)
@@ -220,7 +221,7 @@ def test_a_pool_that_dies_while_nobody_listens_ends_the_loop():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.close()
     with ours:
-        one = Zygote(ours)
+        one = Zygote(ours, Parent(os.getpid(), BOOT))
         one.say(b"anything")
         assert not one.open
 

@@ -1,20 +1,21 @@
 """Between fork and the site's code: each step in a fork, and their order."""
 
 import os
+import resource
 import signal
 import socket
 
 import pytest
 
 from itkwsgi.linux import fds, kernel
-from itkwsgi.linux.identity import Identity
+from itkwsgi.linux.identity import Identity, SwitchError
 from itkwsgi.linux.title import PADDING
 from itkwsgi.runtime import main as runtime_main
 from itkwsgi.wire import orders
 from itkwsgi.zygote import spawn as module
-from itkwsgi.zygote.spawn import PoolOrder
+from itkwsgi.zygote.spawn import Parent, PoolOrder
 from tests.support.forked import in_child
-from tests.support.running import become_ordinary, ended, forked, ordinary_ids
+from tests.support.running import NO_WALLS, become_ordinary, ended, forked, ordinary_ids
 
 PLAN = {
     "name": "a.example",
@@ -23,7 +24,11 @@ PLAN = {
     "interpreter": None,
     "privileged": False,
     "no_new_privs": True,
+    "umask": 0o027,
+    "binary": None,
+    "confine": NO_WALLS,
 }
+ZYGOTE = Parent(4711, "/boot.py", [(1000, 1010)], [(1000, 1010), (7, 8)])
 
 
 @pytest.fixture
@@ -58,7 +63,8 @@ def what(fd):
 def test_each_descriptor_has_its_place(handed):
     listener, channel, log, _, external = handed
     assert PoolOrder(handed[:4]).descriptors() == {1: log, 2: log, 3: listener, 4: channel}
-    assert PoolOrder(handed).descriptors() == {1: log, 2: log, 3: listener, 4: channel, 5: external}
+    with_external = PoolOrder(handed, ("external",))
+    assert with_external.descriptors() == {1: log, 2: log, 3: listener, 4: channel, 5: external}
 
 
 def test_the_plan_is_read_in_the_fork(handed):
@@ -71,7 +77,7 @@ def test_the_plan_is_read_in_the_fork(handed):
 def test_the_zygotes_copies_are_closed(handed, count):
     def close():
         before = set(fds.open_descriptors())
-        PoolOrder(handed[:count]).close()
+        PoolOrder(handed[:count], ("external",)).close()
         return before - set(fds.open_descriptors())
 
     assert in_child(close) == set(handed[:count])
@@ -80,7 +86,7 @@ def test_the_zygotes_copies_are_closed(handed, count):
 @pytest.mark.parametrize("count", [4, 5])
 def test_exactly_those_are_open_in_a_pool(handed, count):
     def place():
-        module.place_descriptors(PoolOrder(handed[:count]))
+        module.place_descriptors(PoolOrder(handed[:count], ("external",)))
         return fds.open_descriptors()
 
     listener, channel, log, _, external = map(what, handed)
@@ -121,7 +127,35 @@ def test_limits_hold_before_a_line_of_the_site_runs():
             score = int(file.read())
         return os.getpriority(os.PRIO_PROCESS, 0), score, os.umask(0)
 
-    assert in_child(limit) == (os.getpriority(os.PRIO_PROCESS, 0) + 3, module.SITE_OOM_SCORE, 0o022)
+    assert in_child(limit) == (os.getpriority(os.PRIO_PROCESS, 0) + 3, module.SITE_OOM_SCORE, 0o027)
+
+
+def test_resource_limits_hold_too():
+    def limit():
+        rlimits = [(resource.RLIMIT_NPROC, 50, 60), (resource.RLIMIT_NOFILE, 100, 100)]
+        module.limit_before_switch({**PLAN, "confine": {**NO_WALLS, "rlimits": rlimits}})
+        return resource.getrlimit(resource.RLIMIT_NPROC), resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    assert in_child(limit) == ((50, 60), (100, 100))
+
+
+def test_a_limit_that_did_not_take_hold_is_a_surprise(monkeypatch):
+    monkeypatch.setattr(module.resource, "setrlimit", lambda limit, both: None)
+    plan = {**PLAN, "confine": {**NO_WALLS, "rlimits": [(resource.RLIMIT_NPROC, 1, 2)]}}
+    with pytest.raises(SwitchError, match="resource limit"):
+        in_child(module.limit_before_switch, plan)
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "groups"), [(999, 1000, ()), (1011, 1000, ()), (1000, 999, ()), (1000, 1000, (7, 9)), (33, 33, ())]
+)
+def test_an_identity_outside_the_ranges_is_refused_at_the_last_moment(uid, gid, groups):
+    with pytest.raises(SwitchError, match="is outside what sites may be"):
+        module.refuse_outside(Identity(uid, gid, groups), ZYGOTE)
+
+
+def test_an_identity_within_the_ranges_is_not():
+    module.refuse_outside(Identity(1010, 1000, (7, 8, 1005)), ZYGOTE)
 
 
 def test_nice_zero_leaves_the_zygotes():
@@ -156,7 +190,9 @@ def steps(monkeypatch):
     def recording(name):
         return lambda *args, **kwargs: taken.append((name, args, kwargs))
 
-    for name in ("place_descriptors", "reset_signals", "limit_before_switch", "become", "die_with", "exec_pool"):
+    for name in ("place_descriptors", "reset_signals", "limit_before_switch", "become", "die_with"):
+        monkeypatch.setattr(module, name, recording(name))
+    for name in ("exec_pool", "confine"):
         monkeypatch.setattr(module, name, recording(name))
     monkeypatch.setattr(module.os, "setsid", recording("setsid"))
     monkeypatch.setattr(module.by_ctypes, "set_dumpable", recording("set_dumpable"))
@@ -164,10 +200,12 @@ def steps(monkeypatch):
     return taken
 
 
-@pytest.mark.parametrize(("interpreter", "last"), [(None, ["run_pool"]), ("/opt/python", ["exec_pool", "run_pool"])])
+@pytest.mark.parametrize(
+    ("interpreter", "last"), [(None, ["confine", "run_pool"]), ("/opt/python", ["exec_pool", "confine", "run_pool"])]
+)
 def test_the_order_of_the_steps(handed, steps, interpreter, last):
     plan = {**PLAN, "uid": 1001, "gid": 1002, "groups": [7, 8], "privileged": True, "interpreter": interpreter}
-    module.turn_into_pool(ordered(plan, handed), 4711, "/boot.py")
+    module.turn_into_pool(ordered(plan, handed), ZYGOTE)
     names = [name for name, _, _ in steps]
     before = ["place_descriptors", "reset_signals", "setsid", "limit_before_switch"]
     assert names == [*before, "become", "die_with", "set_dumpable", *last]
@@ -178,31 +216,42 @@ def test_the_order_of_the_steps(handed, steps, interpreter, last):
 
 
 def test_fork_gives_the_pools_pid_to_the_zygote(handed, monkeypatch):
-    monkeypatch.setattr(module, "turn_into_pool", lambda order, zygote, boot: os._exit(int(zygote == os.getppid())))
-    assert ended(module.fork_pool(PoolOrder(handed), "/boot.py")) == 1
+    monkeypatch.setattr(module, "turn_into_pool", lambda order, zygote: os._exit(int(zygote is ZYGOTE)))
+    assert ended(module.fork_pool(PoolOrder(handed), ZYGOTE)) == 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("surprise\ud800"), SystemExit(0), KeyboardInterrupt()])
 def test_whatever_surprises_ends_the_process_and_is_said(handed, monkeypatch, place, error):
-    def surprise(order, zygote, boot):
+    def surprise(order, zygote):
         log = os.open(place / "log", os.O_WRONLY | os.O_CREAT)
         os.dup2(log, 2)
         raise error
 
     monkeypatch.setattr(module, "turn_into_pool", surprise)
-    assert ended(module.fork_pool(ordered({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
+    assert ended(module.fork_pool(ordered({**PLAN, "uid": 1001}, handed), ZYGOTE)) == 70
     said = (place / "log").read_text()
-    assert said.startswith(f"itkwsgi: a.example: could not become uid 1001: {type(error).__name__}: ")
+    assert said.startswith(f"itkwsgi: a.example: could not start as uid 1001: {type(error).__name__}: ")
     assert said.count("\n") == 1
 
 
 def test_a_log_that_is_gone_does_not_keep_it_alive(handed, monkeypatch):
-    def surprise(order, zygote, boot):
+    def surprise(order, zygote):
         os.close(2)
         raise RuntimeError
 
     monkeypatch.setattr(module, "turn_into_pool", surprise)
-    assert ended(module.fork_pool(ordered({**PLAN, "uid": 1001}, handed), "/boot.py")) == 70
+    assert ended(module.fork_pool(ordered({**PLAN, "uid": 1001}, handed), ZYGOTE)) == 70
+
+
+def test_a_pool_enters_its_control_group_before_anything_else(handed, steps):
+    reader, group = os.pipe()
+    order = PoolOrder([*handed[:4], group], ("cgroup",))
+    order.memory = fds.memfd_with(orders.encode({**PLAN, "uid": 1001, "gid": 1002, "groups": []}), "plan")
+    module.turn_into_pool(order, ZYGOTE)
+    assert os.read(reader, 10) == b"0"
+    os.close(reader)
+    os.close(group)
+    os.close(order.memory)
 
 
 def test_a_plan_of_another_user_is_refused_by_the_kernel(handed, place):
@@ -212,10 +261,26 @@ def test_a_plan_of_another_user_is_refused_by_the_kernel(handed, place):
     def zygote():
         os.dup2(os.open(place / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), handed[2])
         become_ordinary()
-        return ended(module.fork_pool(ordered(plan, handed[:4]), "/boot.py"))
+        return ended(module.fork_pool(ordered(plan, handed[:4]), Parent(os.getpid(), "/boot.py")))
 
     assert in_child(zygote) == 70
     assert "could not become uid 4242: SwitchError: verify: user ids" in (place / "log").read_text()
+
+
+def test_a_confined_site_is_given_a_binary_that_is_roots(handed):
+    """Its own name for it could be made to mean another at any time, and would be run before the walls are up."""
+
+    def execute():
+        called = []
+        os.execve = lambda *args: called.append(args)
+        module.place_descriptors(PoolOrder(handed[:4]))
+        module.exec_pool({**PLAN, "interpreter": "/site/venv/bin/python", "binary": "/usr/bin/python3.11"}, "/boot.py")
+        return called[0][:2]
+
+    assert in_child(execute) == (
+        "/usr/bin/python3.11",
+        ["/usr/bin/python3.11", "-I", "-S", "/boot.py", "pool", PADDING],
+    )
 
 
 @pytest.mark.parametrize("external", [False, True])
@@ -225,7 +290,7 @@ def test_an_interpreter_of_the_sites_own_gets_its_descriptors_and_its_plan(hande
     def execute():
         called = []
         os.execve = lambda *args: called.append(args)
-        module.place_descriptors(PoolOrder(handed[: 5 if external else 4]))
+        module.place_descriptors(PoolOrder(handed[: 5 if external else 4], ("external",)))
         module.exec_pool(plan, "/boot.py")
         with os.fdopen(module.PLAN_FD, "rb") as file:
             told = orders.decode(file.read())

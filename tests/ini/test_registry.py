@@ -1,0 +1,105 @@
+"""The registry of settings: each is whole, each parses what the contract says, and "none" clears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itkwsgi.ini import registry
+from itkwsgi.ini.registry import BY_NAME, LATER, SETTINGS, Setting
+from tests.support.toml_values import faults_of, refusal, toml_values
+
+# The contract's list; a name is here or it is known as one to come.
+CONTRACT = [
+    "memory_limit", "max_execution_time", "request_timeout", "max_input_time", "post_max_size", "open_basedir",
+    "disable", "display_errors", "log_errors", "error_log", "slow_request", "timezone", "default_charset", "locale",
+    "include_path", "auto_prepend_file", "auto_append_file", "tmp_dir", "umask", "revalidate", "update_protection",
+    "output_buffering", "ignore_user_abort", "default_socket_timeout", "warnings", "optimize", "recursion_limit",
+    "engine", "expose_server", "max_processes", "max_open_files", "max_file_size",
+]  # fmt: skip
+
+every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+
+
+def parse(name: str, raw: object) -> Any:
+    return BY_NAME[name].parse(raw, "/etc/itkwsgi")
+
+
+def test_every_name_of_the_contract_is_known_once() -> None:
+    names = [setting.name for setting in SETTINGS] + list(LATER)
+    assert sorted(names) == sorted(CONTRACT)
+
+
+@every_setting
+def test_a_setting_is_whole(setting: Setting) -> None:
+    assert setting.help.endswith(".") and setting.kind.name and setting.kind.schema
+    assert setting.mode in (registry.ALL, registry.PERDIR, registry.SYSTEM)
+    assert setting.enforced in (registry.KERNEL, registry.RUNTIME, registry.ADVISORY)
+
+
+def test_who_may_set_what() -> None:
+    assert {setting.name for setting in SETTINGS if setting.mode == registry.SYSTEM} == {"disable", "max_processes"}
+    assert {setting.name for setting in SETTINGS if setting.enforced == registry.KERNEL} == {
+        "open_basedir", "disable", "max_processes", "max_open_files", "max_file_size",
+    }  # fmt: skip
+
+
+@every_setting
+@pytest.mark.parametrize("raw", ["none", "None", "NONE"])
+def test_none_clears(setting: Setting, raw: str) -> None:
+    assert setting.parse(raw, "/") == setting.none
+    assert setting.none in ((), None, 0o022)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "value"),
+    [
+        ("open_basedir", ["/srv/jess", "../x", "/"], ("/srv/jess", "/etc/x", "/")),
+        ("open_basedir", "/srv/jess/", ("/srv/jess",)),
+        ("disable", ["exec", "ptrace"], ("exec", "ptrace")),
+        ("disable", "fork", ("fork",)),
+        ("disable", [], ()),
+        ("max_processes", 20, 20),
+        ("max_open_files", 256, 256),
+        ("max_file_size", "64M", 64 * 2**20),
+        ("max_file_size", "1g", 2**30),
+        ("max_file_size", 4096, 4096),
+        ("umask", "0027", 0o027),
+        ("umask", 0o077, 0o077),
+        ("tmp_dir", "tmp", "/etc/itkwsgi/tmp"),
+    ],
+)
+def test_values(name: str, raw: object, value: object) -> None:
+    assert parse(name, raw) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("open_basedir", [], 'it is empty (write "none" for no restriction)'),
+        ("open_basedir", "", "it is empty"),
+        ("open_basedir", ["~/x"], '"~/x": ~ is not expanded here (write the whole path)'),
+        ("disable", ["Exec"], '"Exec" is none of exec, network, fork, ptrace (did you mean exec?)'),
+        ("disable", ["exec", "exec"], '"exec" stands here twice'),
+        ("disable", True, "true is not a list"),
+        ("max_processes", 1, "1 is too small: at least 2 processes"),
+        ("max_processes", "20", '"20" is not a whole number'),
+        ("max_open_files", 3, "3 is too small: at least 16 files"),
+        ("max_file_size", 0, "0 is too small: at least 1024 bytes"),
+        ("max_file_size", "1T", '"1T" is not a size (write "256M", "64K" or a number of bytes)'),
+        ("umask", 999, '999 is not a umask (write "0027" or 0o027)'),
+        ("tmp_dir", ["/tmp"], "a list is not text"),
+    ],
+)
+def test_no_values(name: str, raw: object, message: str) -> None:
+    assert refusal(lambda raw: parse(name, raw), raw) == message
+
+
+@given(st.sampled_from(SETTINGS), toml_values)
+def test_no_setting_fails_in_any_other_way(setting: Setting, raw: object) -> None:
+    """And every message is one line of printable text."""
+    for fault in faults_of(lambda raw: setting.parse(raw, "/etc"), raw):
+        assert fault.message and (fault.message + fault.hint).isprintable()
