@@ -8,7 +8,7 @@ import stat
 import subprocess
 
 import pytest
-from daemon import alive, children, wait_gone, wait_until
+from daemon import wait_gone, wait_until
 
 PRIVATE = "user = 50001\nprivate_tmp = true\n"
 
@@ -243,4 +243,3 @@ def test_nothing_is_left_of_any_of_them(daemon, site):
     one.process.wait()
     one.process = None
     assert wait_gone(family, 15) == []
-    assert not [pid for pid in children(os.getpid()) if alive(pid)]
