@@ -7,10 +7,13 @@ user (script/test becomes one), tests/browser a Chromium, tests/third_party appl
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.support.bomb import Bomb
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("root", "system", "browser", "third_party")
@@ -47,6 +50,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, path in NEEDED_FILES:
         if item.get_closest_marker(marker) and not path.exists():
             pytest.skip(f"needs {path}, which script/test installs")
+
+
+@pytest.fixture
+def bomb() -> Iterator[Bomb]:
+    """A descriptor that takes a minute to close, unless the test is over."""
+    made = Bomb()
+    yield made
+    made.defuse()
 
 
 @pytest.fixture

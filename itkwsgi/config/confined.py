@@ -24,7 +24,6 @@ from itkwsgi.ini.registry import BY_NAME
 from itkwsgi.linux.abilities import OPEN_BASEDIR_NEEDS, UNTRACED_NEEDS, Abilities
 
 WALLS = ("open_basedir", "disable")
-LIMITS = ("max_processes", "max_open_files", "max_file_size")
 # Readable in spite of any open_basedir.
 _LIBRARIES = ("/lib", "/usr/lib", "/usr/local/lib")
 
@@ -69,9 +68,9 @@ def errors(site: Confined) -> Iterator[Problem]:
 
 def notes(site: Confined) -> Iterator[Problem]:
     """What is done otherwise than a reader might think."""
-    for name in LIMITS:
-        said, most = site.settings.get(name), site.machine.hard_limits.get(name)
-        if said is not None and said.value is not None and most is not None and said.value > most:
+    for name, most in site.machine.hard_limits.items():
+        said = site.settings.get(name)
+        if said is not None and said.value is not None and said.value > most:
             unit = BY_NAME[name].kind.unit
             yield site.fault(name, f"{said.value} is beyond the {most} {unit} of the server itself: {most} is used")
     disable = site.walls.get("disable")

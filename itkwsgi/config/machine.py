@@ -74,7 +74,8 @@ class Accounts:
         return os.getgrouplist(account.name, account.gid)
 
 
-_RESOURCES = {
+# The limits of a site that are rlimits: setrlimit(2).
+RESOURCES = {
     "max_processes": resource.RLIMIT_NPROC,
     "max_open_files": resource.RLIMIT_NOFILE,
     "max_file_size": resource.RLIMIT_FSIZE,
@@ -84,7 +85,7 @@ _RESOURCES = {
 def hard_limits() -> dict[str, int]:
     """What bounds this process, and with it every limit of a site's, by the setting's name; unlimited ones are left
     out."""
-    found = {name: resource.getrlimit(number)[1] for name, number in _RESOURCES.items()}
+    found = {name: resource.getrlimit(number)[1] for name, number in RESOURCES.items()}
     return {name: hard for name, hard in found.items() if hard != resource.RLIM_INFINITY}
 
 

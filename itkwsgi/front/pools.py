@@ -44,6 +44,8 @@ class Pools:
         try:
             if self.refuses:
                 fds.refuse_descriptors(sock)
+            else:  # poll(2) shows a byte out of band, a look at what is next does not: it would be looked for for ever
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
             sock.connect(self.path(site))
         except OSError:
             sock.close()

@@ -23,6 +23,7 @@ from itkwsgi.runtime import failures, slots
 from itkwsgi.runtime.connection import Connection, VisitorGone, body_file
 from itkwsgi.runtime.environ import build_environ
 from itkwsgi.runtime.finish import leave
+from itkwsgi.runtime.place import children_enter, enter_site
 from itkwsgi.runtime.wsgi import Answer, call_app
 from itkwsgi.wire.records import ProtocolError
 
@@ -83,12 +84,14 @@ class Child:
         self.pool.exits.forget()
 
     def confine(self) -> None:
-        """What the pool itself could not be denied.  (It must fork; then the app is not imported yet.)"""
+        """What the pool itself could not be denied: it must fork.  Then no code of the site has run yet."""
         walls = self.plan["confine"]
         if walls["child_landlock"] is not None or walls["child_seccomp"] is not None:
             from itkwsgi.runtime.confine import confine_child
 
             confine_child(walls)
+        if children_enter(self.plan):
+            enter_site(self.plan)
 
     def serve_all(self) -> int:
         """Serve as many requests as this child may; returns the exit status."""

@@ -13,8 +13,7 @@ from itkwsgi.linux import by_ctypes
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime import failures
 from itkwsgi.runtime.confine import ConfineError, confine
-from itkwsgi.runtime.packages import add_site_packages
-from itkwsgi.runtime.place import settle
+from itkwsgi.runtime.place import children_enter, enter_site, settle
 from itkwsgi.runtime.pool import Pool
 from itkwsgi.runtime.rehearsal import rehearse
 from itkwsgi.wire import orders
@@ -31,8 +30,7 @@ PLAN_FD = 6
 
 
 def run() -> None:
-    """In the site's own interpreter: read the plan, be the pool.  Its site-packages are read as the site's user, and
-    within its walls: a .pth file is code."""
+    """In the site's own interpreter: read the plan, put up the walls, be the pool."""
     with os.fdopen(PLAN_FD, "rb") as file:
         plan = orders.decode(file.read())
     try:
@@ -42,13 +40,12 @@ def run() -> None:
         os._exit(error.exit_code)
     if plan["binary"]:
         enter_venv(plan["interpreter"])
-    add_site_packages()
     rehearse(ProcessTitle())
     run_pool(plan)
 
 
 def enter_venv(python: str) -> None:
-    """Of a confined site, whose interpreter was executed by a name that is root's: find the packages beside its own.
+    """Of a confined site, whose interpreter was executed by a name that is root's: have the packages beside its own.
 
     site.main() looks for pyvenv.cfg above ``sys.executable``; from Python 3.14 on it leaves the prefixes as they are.
     """
@@ -71,4 +68,6 @@ def run_pool(plan: dict[str, Any]) -> None:
         settle(plan)
     except OSError as error:
         failures.log(f"root = {plan['root']!r} cannot be entered by uid {plan['uid']}: {error.strerror}")
+    if not children_enter(plan):
+        enter_site(plan)
     Pool(plan, listener, CHANNEL_FD, external, title).run()

@@ -29,6 +29,7 @@ import resource
 from typing import TYPE_CHECKING
 
 import itkwsgi
+from itkwsgi.config.machine import RESOURCES
 from itkwsgi.errors import OperatorError
 from itkwsgi.linux import landlock, rulesets
 from itkwsgi.linux.abilities import OPEN_BASEDIR_NEEDS, UNTRACED_NEEDS
@@ -90,12 +91,6 @@ READABLE = (
     "/usr/share/zoneinfo",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-
-LIMITS = {
-    "max_processes": resource.RLIMIT_NPROC,
-    "max_open_files": resource.RLIMIT_NOFILE,
-    "max_file_size": resource.RLIMIT_FSIZE,
-}
 
 Limit = tuple[int, int, int]
 
@@ -178,7 +173,7 @@ def limits(vhost: Vhost) -> list[Limit]:
     What nobody said and what has no default stays as it is.  No site leaves a core file.
     """
     found: list[Limit] = [(resource.RLIMIT_CORE, 0, 0)]
-    for name, number in LIMITS.items():
+    for name, number in RESOURCES.items():
         said, value = vhost.settings.get(name), vhost.setting(name)
         if said is None and value is None:
             continue

@@ -107,7 +107,7 @@ def pool_plan(
         raise ValueError(f"{vhost.name} has no identity")
     tmp_dir = vhost.setting("tmp_dir") or tmp_dir
     confine = confinement(vhost, config, tmp_dir=tmp_dir)
-    confined = confine["landlock"] is not None or confine["seccomp"] is not None
+    confined = any(confine[wall] is not None for wall in ("landlock", "seccomp", "child_seccomp"))
     return {
         "serial": serial,
         "index": vhost.index,

@@ -22,7 +22,6 @@ from itkwsgi.log.sources import (
     line_source,
     site_source,
 )
-from tests.support.bomb import Bomb
 
 
 class Pipe:
@@ -234,13 +233,6 @@ def test_a_pipe_that_cannot_be_read_is_at_its_end(monkeypatch):
 
 
 # --- what only a socket brings
-
-
-@pytest.fixture
-def bomb():
-    made = Bomb()
-    yield made
-    made.defuse()
 
 
 @pytest.fixture

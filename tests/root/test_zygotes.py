@@ -199,10 +199,11 @@ os.close(os.open("{seen}/" + str(os.geteuid()), os.O_CREAT))
 """
 
 
-def test_a_confined_sites_pyvenv_cfg_chooses_no_standard_library(daemon, sites, place, own_venv):
+@pytest.mark.parametrize("wall", ["open_basedir = [{sites!r}]", "disable = ['exec']", "disable = ['fork']"])
+def test_a_confined_sites_pyvenv_cfg_chooses_no_standard_library(daemon, sites, place, own_venv, wall):
     """home = in pyvenv.cfg says where the modules are that every interpreter loads first, before any wall is up."""
     (sites / "uses_venv.py").write_text(USES_VENV)
-    seen = place / "seen-early"
+    seen = place / f"seen-{own_venv.name}"
     seen.mkdir()
     seen.chmod(0o777)
     fake = own_venv / "fake"
@@ -219,13 +220,68 @@ def test_a_confined_sites_pyvenv_cfg_chooses_no_standard_library(daemon, sites, 
     os.symlink("/usr/bin/python3", fake / "bin" / "python3")
     config = own_venv / "pyvenv.cfg"
     config.write_text(f"home = {fake}/bin\ninclude-system-site-packages = false\n")
-    one = daemon(vhost_with(sites, own_venv, f"admin_value = {{ open_basedir = {str(sites)!r} }}"))
+    one = daemon(vhost_with(sites, own_venv, f"admin_value = {{ {wall.format(sites=str(sites))} }}"))
     assert one.get("a.test").status == 200
     assert os.listdir(seen) == []
     one.stop()
     one = daemon(vhost_with(sites, own_venv, ""))
     one.get("a.test")
     assert os.listdir(seen) == ["50009"]  # the control: it would have run
+
+
+TRIES_TO_FORK = """
+import os
+def tell(outcome):
+    os.close(os.open("{seen}/" + outcome, os.O_CREAT))
+try:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    tell("forked")
+except PermissionError:
+    tell("refused")
+"""
+SIGNALS = """
+class Signals:
+    def __init__(self, number):
+        self.name = "mine"
+"""
+DIES = """
+import os
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/die":
+        os.kill(os.getpid(), 9)
+    start_response("200 OK", [])
+    return [b"here"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("wall", "outcomes"), [("admin_value = { disable = ['fork'] }", {"refused"}), ("", {"forked"})]
+)
+def test_no_code_of_a_site_without_fork_runs_where_there_is_one(daemon, place, own_venv, wall, outcomes):
+    """Its pool forks.  A .pth file is code; and a pool whose child was killed looks up that signal's name, for which it
+    imports signal."""
+    code, seen = place / f"code-{own_venv.name}", place / f"seen-{own_venv.name}"
+    for path in (code, seen):
+        path.mkdir()
+    seen.chmod(0o777)
+    (code / "uses_venv.py").write_text(DIES)
+    tries = TRIES_TO_FORK.format(seen=seen)
+    (code / "signal.py").write_text(tries + SIGNALS)
+    packages = next(own_venv.glob("lib/python3*/site-packages"))
+    (packages / "begins.py").write_text(tries)
+    (packages / "begins.pth").write_text("import begins\n")
+    one = daemon(vhost_with(code, own_venv, wall))
+    assert one.get("a.test").status == 200
+    assert set(os.listdir(seen)) == outcomes  # by the .pth file
+    for file in seen.iterdir():
+        file.unlink()
+    (packages / "begins.pth").unlink()
+    assert one.get("a.test", "/die").status == 500
+    wait_until(lambda: "was ended by" in one.error_log(), what="a line in the log")
+    assert "forked" not in os.listdir(seen) if wall else os.listdir(seen) == ["forked"]
 
 
 # --- the ends

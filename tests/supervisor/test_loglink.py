@@ -494,13 +494,6 @@ def test_descriptors_are_refused(link, bomb):
 
 
 @pytest.fixture
-def bomb():
-    made = Bomb()
-    yield made
-    made.defuse()
-
-
-@pytest.fixture
 def old_kernel(monkeypatch):
     monkeypatch.setattr(fds, "refuse_descriptors", lambda sock: False)
 

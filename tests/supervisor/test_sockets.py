@@ -33,17 +33,14 @@ def test_a_stale_socket_is_replaced_and_a_file_is_not(tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_long_path_fits(tmp_path):
+def test_a_long_path_fits(tmp_path, monkeypatch):
     directory = tmp_path / ("d" * 120)
     directory.mkdir()
     with sockets.bind_unix(str(directory / "a.sock"), 0o600) as listener:
-        os.chdir(directory)
-        try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect("a.sock")
-                listener.accept()[0].close()
-        finally:
-            os.chdir("/")
+        monkeypatch.chdir(directory)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect("a.sock")
+            listener.accept()[0].close()
 
 
 def test_shut_and_visitors_are_told_apart(tmp_path):

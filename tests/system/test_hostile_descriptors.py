@@ -10,14 +10,7 @@ import pytest
 from itkwsgi.front import pools as module
 from itkwsgi.front.pools import Pools
 from itkwsgi.linux import fds
-from tests.support.bomb import LONG, Bomb
-
-
-@pytest.fixture
-def bomb():
-    made = Bomb()
-    yield made
-    made.defuse()
+from tests.support.bomb import LONG
 
 
 @pytest.fixture
@@ -159,6 +152,18 @@ def test_a_site_that_sends_descriptors_is_ended_and_its_connection_kept(old_kern
     front.pools.hang_up(ours, SITE, watched=True)
     assert (front.ended, front.left, front.pools.banned, front.pools.kept) == ([7], 1, {7}, [ours])
     bomb.defuse()
+    ours.close()
+    theirs.close()
+
+
+def test_a_byte_out_of_band_is_one_like_any_other(old_kernel, listener, tmp_path):
+    """poll(2) shows it, and so the front would look for it without end."""
+    front = Front(tmp_path)
+    front.pools.path = lambda site: f"{site}.sock"
+    ours = front.pools.connect(7)
+    theirs, _ = listener.accept()
+    theirs.send(b"!", socket.MSG_OOB)
+    assert front.pools.receive(ours, 100) == b"!"
     ours.close()
     theirs.close()
 
