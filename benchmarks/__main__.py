@@ -1,8 +1,8 @@
 """``python -m benchmarks``: start the servers side by side, let them take turns, print what came out.
 
-Order of things: packages, work directory, environment, servers, rounds, then waking and memory with a server of
-their own, then the report. Whatever is started ends with the block that started it; the first SIGINT, SIGTERM or
-SIGHUP unwinds those blocks and further ones are ignored meanwhile, so that nothing is left running.
+Order of things: packages, work directory, environment, servers, rounds, then waking, memory and settings,
+each with a server of its own, then the report. Whatever is started ends with the block that started it; the first
+SIGINT, SIGTERM or SIGHUP unwinds those blocks and further ones are ignored meanwhile, so that nothing is left running.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from benchmarks.memory import Memory, measure_memory, memory_sites
 from benchmarks.peers import Gunicorn, ItkPhp, ItkWsgi, Uwsgi, WsgiDaemon
 from benchmarks.report import Aim, Sample, case_row, markdown_table, ratio_of, ratio_row, samples_of, value_row
 from benchmarks.server import Server, adopt_orphans, end_descendants
+from benchmarks.settings import HEAD, PLAIN, TUNED, Pair, measure_settings, table_rows
 from benchmarks.wake import SLEEPER, measure_wake
 
-PARTS = (*cases.keys(CASES), "wake", "memory")
+PARTS = (*cases.keys(CASES), "wake", "memory", "settings")
 MEGABYTE = 1e6
 
 
@@ -39,6 +40,7 @@ class Results:
     samples: list[Sample] = field(default_factory=list)
     wake: list[float] = field(default_factory=list)
     memory: Memory | None = None
+    settings: list[Pair] = field(default_factory=list)
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,6 +55,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--only", type=parts, default=list(PARTS), metavar="PART,...", help=f"a choice of {', '.join(PARTS)}")
     add("--sites", type=int, default=20, help="warm sites for the memory figures (default 20)")
     add("--sleeps", type=int, default=5, help="how often the sleeping site is woken (default 5)")
+    add("--requests", type=int, default=500, help="how often each site is asked for what settings add (default 500)")
     add("--json", type=Path, metavar="FILE", help="write everything measured to this file too")
     add("--work", type=Path, metavar="DIR", help="work in this directory and keep it (default: a temporary one)")
     add("--keep", action="store_true", help="keep the temporary directory with all logs")
@@ -134,7 +137,7 @@ def run_load(chosen: Sequence[Case], work: Path, venv: Path, options: argparse.N
 
 
 def run_single(work: Path, venv: Path, options: argparse.Namespace, results: Results) -> None:
-    """Measure memory and waking, with a server that holds nothing else."""
+    """Measure memory, waking and settings, with a server that holds nothing else."""
     sites = memory_sites(options.sites)
     if "memory" in options.only:
         with Itkwsgi(work, venv, options.itkwsgi, sites, "itkwsgi-memory") as server:
@@ -142,6 +145,9 @@ def run_single(work: Path, venv: Path, options: argparse.Namespace, results: Res
     if "wake" in options.only:
         with Itkwsgi(work, venv, options.itkwsgi, [SLEEPER], "itkwsgi-wake") as server:
             results.wake = measure_wake(server, options.sleeps)
+    if "settings" in options.only:
+        with Itkwsgi(work, venv, options.itkwsgi, [PLAIN, TUNED], "itkwsgi-settings") as server:
+            results.settings = measure_settings(server, options.requests)
 
 
 def report(chosen: Sequence[Case], results: Results) -> str:
@@ -155,6 +161,8 @@ def report(chosen: Sequence[Case], results: Results) -> str:
         parts.append(markdown_table(["ratio", "median", "spread", "aim", "standing"], map(ratio_row, ratios)))
     if rows := single_rows(results):
         parts.append(markdown_table(["by itself", "median", "spread (n)", "aim", "standing"], rows))
+    if results.settings:
+        parts.append(markdown_table(HEAD, table_rows(results.settings)))
     return "\n".join(parts)
 
 
@@ -193,6 +201,7 @@ def as_json(options: argparse.Namespace, results: Results) -> str:
         "ratios": ratios,
         "wake": results.wake,
         "memory": asdict(results.memory) if results.memory else None,
+        "settings": [asdict(pair) for pair in results.settings],
     }
     return json.dumps(whole, indent=2) + "\n"
 

@@ -18,6 +18,7 @@ from benchmarks.itk import Site
 from benchmarks.load import run_wrk
 from benchmarks.report import Aim, Comparison, Sample, cpu_per_request, rate
 from benchmarks.server import Server
+from benchmarks.settings import PATH, WITH
 
 PER_CONNECTION = "fresh process per connection"
 PER_REQUEST = "fresh process per request"
@@ -41,6 +42,14 @@ CASES = (
     Case("mod_php", "Apache mpm-itk + mod_php, echo", PER_CONNECTION, "apache-itk-php", path="/hello.php"),
     Case("mod_wsgi", "Apache mpm-itk + mod_wsgi, Flask", PER_CONNECTION, "apache-itk-wsgi"),
     Case("itk_bare", "itkwsgi isolated, bare WSGI", PER_REQUEST, "itkwsgi", "bare.bench"),
+    Case(
+        "itk_tuned",
+        "itkwsgi isolated, bare WSGI, settings in 3 directories",
+        PER_REQUEST,
+        "itkwsgi",
+        "tuned.bench",
+        PATH,
+    ),
     Case("itk_flask", "itkwsgi isolated, Flask", PER_REQUEST, "itkwsgi", "flask.bench"),
     Case("floor", "fork floor, Flask (one fork after the other)", PER_REQUEST, "floor"),
     Case("mod_wsgi_daemon", "mod_wsgi daemon, Flask", SHARED, "apache-wsgi-daemon"),
@@ -55,6 +64,7 @@ COMPARISONS = (
     Comparison("isolated Flask / mpm-itk + mod_wsgi Flask", "itk_flask", "mod_wsgi", Aim(True, 25, 40)),
     Comparison("isolated bare WSGI / mpm-itk + mod_php echo", "itk_bare", "mod_php", Aim(True, 1.8, 2.5)),
     Comparison("isolated Flask / mpm-itk + mod_php echo", "itk_flask", "mod_php", Aim(True, 0.6, 1)),
+    Comparison("isolated bare WSGI, settings in 3 directories / none", "itk_tuned", "itk_bare", Aim(True, 0.95)),
     Comparison(
         "CPU per isolated Flask request / fork floor", "itk_flask", "floor", Aim(False, 1.6, 1.15), cpu_per_request
     ),
@@ -71,6 +81,7 @@ def load_sites(min_spare: int) -> list[Site]:
     return [
         Site("bare.bench", 50201, "bare", "bare_hello", "plain", min_spare=min_spare),
         Site("flask.bench", 50202, min_spare=min_spare, warmup=True),
+        Site("tuned.bench", 50204, "bare", "bare_hello", "plain", min_spare=min_spare, more=WITH),
         Site("worker.bench", 50203, requests_per_child=0, min_spare=min_spare, warmup=True),
     ]
 

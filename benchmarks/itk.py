@@ -16,7 +16,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 class Site:
     """One vhost; ``folder`` and ``module`` name a sample site.
 
-    The environment ``plain`` preloads nothing, ``web`` preloads Flask.
+    The environment ``plain`` preloads nothing, ``web`` preloads Flask.  ``more``: lines of its table in itk.toml, with
+    {root} for the site's directory.
     """
 
     host: str
@@ -28,6 +29,7 @@ class Site:
     min_spare: int = 1
     warmup: bool = False
     idle_timeout: str = "5m"
+    more: str = ""
 
 
 def itk_toml(sites: Iterable[Site], directory: Path, sites_root: Path, port: int, venv: Path) -> str:
@@ -43,7 +45,7 @@ def itk_toml(sites: Iterable[Site], directory: Path, sites_root: Path, port: int
         table("[server]", server),
         table("[environment.plain]", {"venv": str(venv)}),
         table("[environment.web]", {"venv": str(venv), "preload": ["flask"]}),
-        *(table("[[vhost]]", vhost(site, sites_root)) for site in sites),
+        *(table("[[vhost]]", vhost(site, sites_root)) + more(site, sites_root) for site in sites),
     ]
     return "\n".join(parts)
 
@@ -61,6 +63,11 @@ def vhost(site: Site, sites_root: Path) -> dict[str, object]:
         "warmup": ["/"] if site.warmup else [],
         "idle_timeout": site.idle_timeout,
     }
+
+
+def more(site: Site, sites_root: Path) -> str:
+    """Return what else is said of one vhost."""
+    return site.more.replace("{root}", f"{sites_root}/{site.folder}")
 
 
 def table(head: str, keys: Mapping[str, object]) -> str:

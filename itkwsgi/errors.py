@@ -34,6 +34,14 @@ class AppError(ItkwsgiError):
     status = 500
 
 
+class SettingLocked(AppError):
+    """Code of a site set what it may not: an administrator fixed it, or its mode is not ALL."""
+
+
+class TimeLimitExceeded(AppError):
+    """A request used up its max_execution_time.  Raised in the request itself, which has 2 s left to end decently."""
+
+
 class Bug(ItkwsgiError):
     """Ours: a state that cannot be.  The process that meets it ends."""
 

@@ -27,25 +27,35 @@ MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"cli"},
     "boot": {"zygote.main", "runtime.main"},  # their interpreters' first file: it starts the one or the other
+    "info": {"runtime.info"},  # where sites look for it
     "errors": set(),
     "wire": {"errors"},
     "linux": {"errors"},
     "ini": {"errors"},
     "config": {"errors", "ini", "linux.abilities"},
-    "supervisor": {"config", "wire", "linux", "errors"},
-    "front": {"wire", "linux", "errors"},
+    "supervisor": {"config", "ini", "wire", "linux", "errors"},
+    "front": {"ini.match", "wire", "linux", "errors"},
     "log": {"wire", "linux", "errors"},
     "zygote": {
         "wire",
         "linux",
         "errors",
         "runtime.confine",
+        "runtime.interpreter",
         "runtime.main",
         "runtime.packages",
         "runtime.rehearsal",
     },  # a pool is a fork of it
-    "runtime": {"wire", "linux", "errors"},
-    "cli": {"config", "ini", "linux.abilities", "errors"},
+    "runtime": {"ini", "wire", "linux", "errors"},
+    "cli": {
+        "config",
+        "ini",
+        "errors",
+        "linux.abilities",
+        "linux.by_prctl",  # to become a site's user, as whom its files are looked at
+        "linux.identity",
+        "linux.switch",
+    },
 }
 
 # Which packages that are not Python's own.
@@ -59,7 +69,7 @@ MAY_IMPORT_THIRD_PARTY = {
 }
 
 # These run in the sites' own interpreters, from Python 3.9 on.
-RUNS_IN_SITES = {"__init__", "boot", "errors", "wire", "linux", "ini", "zygote", "runtime"}
+RUNS_IN_SITES = {"__init__", "boot", "errors", "info", "wire", "linux", "ini", "zygote", "runtime"}
 OURS_ALONE = {
     "linux.abilities",
     "linux.bpf",

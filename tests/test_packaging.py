@@ -77,13 +77,14 @@ def test_the_installed_command_is_this_one() -> None:
     assert installed.version == itkwsgi.__version__
 
 
-def test_itk_toml_has_the_three_sites() -> None:
+def test_itk_toml_has_the_sample_sites() -> None:
     config = tomllib.loads((TOP / "itk.toml").read_text())
     users = {vhost["name"]: (vhost["user"], vhost["group"]) for vhost in config["vhost"]}
     assert users == {
         "whoami.localhost": (50001, 50001),
         "flask.localhost": (50002, 50002),
         "django.localhost": (50003, 50003),
+        "settings.localhost": (50004, 50004),
     }
 
 
@@ -99,8 +100,8 @@ def test_itk_toml_names_only_what_is_there() -> None:
 def test_itk_toml_loads() -> None:
     from itkwsgi.config.load import load
 
-    names = [vhost.name for vhost in load(str(TOP / "itk.toml")).vhosts]
-    assert names == ["whoami.localhost", "flask.localhost", "django.localhost"]
+    names = [vhost.name for vhost in load(str(TOP / "itk.toml")).sites]
+    assert names == ["whoami.localhost", "flask.localhost", "django.localhost", "settings.localhost"]
 
 
 @pytest.mark.parametrize("script", shell_scripts(), ids=lambda path: path.name)

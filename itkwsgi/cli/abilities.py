@@ -61,5 +61,5 @@ def protections(config: Config, machine: Machine) -> Iterator[str]:
 
 def own_users(config: Config) -> bool:
     """Does no uid come twice?"""
-    uids = [vhost.ids.uid for vhost in config.vhosts if vhost.ids is not None]
+    uids = [vhost.ids.uid for vhost in config.sites if vhost.ids is not None]
     return len(uids) == len(set(uids))

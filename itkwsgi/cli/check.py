@@ -80,13 +80,22 @@ def noted(note: Problem) -> str:
 
 
 def summary(config: Config) -> str:
-    """3 sites, 1 environment, ok."""
-    parts = [count(len(config.vhosts), "site")]
+    """3 sites, 1 with pools of its own for 2 parts, 1 environment, ok."""
+    parts = [count(len(config.sites), "site"), *pools_of_parts(config)]
     if config.environments:
         parts.append(count(len(config.environments), "environment"))
-    broken = sum(1 for vhost in config.vhosts if vhost.problems)
+    broken = sum(1 for vhost in config.sites if vhost.problems)
     parts.append(f"{broken} broken" if broken else "ok")
     return ", ".join(parts)
+
+
+def pools_of_parts(config: Config) -> list[str]:
+    """What of sites has a pool of its own beside the site's."""
+    owners = [vhost.part_of for vhost in config.vhosts if vhost.part_of is not None]
+    if not owners:
+        return []
+    whose = "its" if len(set(owners)) == 1 else "their"
+    return [f"{len(set(owners))} with pools of {whose} own for {count(len(owners), 'part')}"]
 
 
 def count(number: int, what: str) -> str:

@@ -13,10 +13,10 @@ from typing import Any
 import toml
 
 from itkwsgi.config.keys import ENVIRONMENT, SERVER, VHOST
-from itkwsgi.config.model import Config, Listen, PoolSocket, Said, Server, Vhost
+from itkwsgi.config.model import Area, Config, Listen, PoolSocket, Said, Server, Vhost
+from itkwsgi.config.values import ALL_OVERRIDABLE, OVERRIDABLE
 from itkwsgi.errors import Bug
-from itkwsgi.ini.kinds import UMASK
-from itkwsgi.ini.registry import BY_NAME, NONE
+from itkwsgi.ini.registry import BY_NAME
 
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
@@ -68,7 +68,7 @@ def dump_config(config: Config) -> str:
             for name, environment in config.environments.items()
         }
     if config.vhosts:
-        tables["vhost"] = [vhost_table(vhost, config.server) for vhost in config.vhosts]
+        tables["vhost"] = [vhost_table(vhost, config.server) for vhost in config.sites]
     return dump(tables)
 
 
@@ -88,23 +88,27 @@ def vhost_table(vhost: Vhost, server: Server) -> dict[str, Any]:
         table["groups"] = list(vhost.ids.groups)
         if vhost.user is not None or server.user_id is None or vhost.ids.gid != server.user_id.gid:
             table["group"] = vhost.ids.gid
-    table["value"] = settings_table(vhost.settings, fixed=False)
-    table["admin_value"] = settings_table(vhost.settings, fixed=True)
+    if vhost.allow_override == OVERRIDABLE:
+        table["allow_override"] = [ALL_OVERRIDABLE]
+    table |= settings_tables(vhost.settings)
+    table["directory"] = [area_table(area) for area in vhost.directories] or None
+    table["location"] = [area_table(area) for area in vhost.locations] or None
     return said(table)
+
+
+def area_table(area: Area) -> dict[str, Any]:
+    """[[vhost.directory]] or [[vhost.location]]."""
+    return said({"path": area.path or "/", **settings_tables(area.settings)})
+
+
+def settings_tables(settings: Mapping[str, Said]) -> dict[str, Any]:
+    """Both tables of settings."""
+    return {"value": settings_table(settings, fixed=False), "admin_value": settings_table(settings, fixed=True)}
 
 
 def settings_table(settings: Mapping[str, Said], *, fixed: bool) -> dict[str, Any]:
     """[vhost.value], or [vhost.admin_value] with what is fixed."""
-    return {name: written(name, said.value) for name, said in settings.items() if said.fixed == fixed}
-
-
-def written(name: str, value: object) -> Any:
-    """The value of a setting as it would be written."""
-    if value is None or value == ():
-        return NONE
-    if BY_NAME[name].kind is UMASK:
-        return f"{value:04o}"
-    return plain(value)
+    return {name: BY_NAME[name].written(said.value) for name, said in settings.items() if said.fixed == fixed}
 
 
 def said(table: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ import click
 
 from itkwsgi import __version__
 from itkwsgi.cli.check import check
+from itkwsgi.cli.explain import explain
+from itkwsgi.cli.reference import settings_command
+from itkwsgi.cli.schema import schema_command
 from itkwsgi.cli.serve import serve
 
 # Help is wrapped for a terminal, not for a pipe.
@@ -28,6 +31,9 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(check)
+cli.add_command(explain)
+cli.add_command(settings_command)
+cli.add_command(schema_command)
 
 
 def main() -> None:

@@ -72,3 +72,12 @@ def directory_of(app: str) -> str | None:
     """The directory of a file named by its whole path: root, when no root is named."""
     target, _ = split(app)
     return os.path.dirname(os.path.normpath(target)) if target.startswith("/") else None
+
+
+def place_of(app: str, root: str, is_directory: Callable[[str], bool]) -> str:
+    """The file of a resolved app, a module's where it would be below root; "" without an app."""
+    target, _ = split(app)
+    if not target or target.startswith("/"):
+        return target
+    path = os.path.join(root, *target.split("."))
+    return os.path.join(path, "__init__.py") if is_directory(path) else f"{path}.py"

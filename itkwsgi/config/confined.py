@@ -20,7 +20,9 @@ from itkwsgi.config.reach import ENTER, READ, WRITE, refusal
 from itkwsgi.config.reading import Section
 from itkwsgi.config.settings import steps_of
 from itkwsgi.config.walk import steps, untrusted
+from itkwsgi.ini.locate import Path
 from itkwsgi.ini.registry import BY_NAME
+from itkwsgi.ini.tighter import is_within
 from itkwsgi.linux.abilities import OPEN_BASEDIR_NEEDS, UNTRACED_NEEDS, Abilities
 
 WALLS = ("open_basedir", "disable")
@@ -33,7 +35,8 @@ class Confined:
     """A site, as far as its walls are concerned.
 
     ``root`` and ``app`` (a file) are "" when there is none to be had; ``interpreter``: (key, path) of one of its own;
-    ``granted``: directories that it gets beside open_basedir.
+    ``granted``: directories that it gets beside open_basedir.  ``held``: what each of its pools holds from the start.
+    ``areas``: its directories and locations, each with what it says itself; ``at``: where in the [[vhost]] that stands.
     """
 
     section: Section
@@ -44,6 +47,14 @@ class Confined:
     app: str
     interpreter: tuple[str, str] | None
     granted: tuple[str, ...]
+    held: tuple[dict[str, Said], ...] = ()
+    areas: tuple[Confined, ...] = ()
+    at: Path = ()
+
+    @property
+    def every(self) -> tuple[Confined, ...]:
+        """The site as a whole, and each area of it."""
+        return self, *self.areas
 
     @property
     def walls(self) -> dict[str, Said]:
@@ -52,7 +63,7 @@ class Confined:
 
     def fault(self, name: str, message: str, hint: str = "", index: int | None = None) -> Problem:
         """A problem with a setting that is said, or with one element of it."""
-        said = steps_of(name, self.settings[name])
+        said = (*self.at, *steps_of(name, self.settings[name]))
         return self.section.fault_in(said if index is None else (*said, index), message, hint)
 
 
@@ -61,31 +72,41 @@ class Confined:
 
 def errors(site: Confined) -> Iterator[Problem]:
     """Landlock and seccomp take no_new_privs, and a setuid program would be a way out."""
-    if site.walls and not site.section.values["no_new_privs"]:
-        others = " and ".join(f"{name} at {said.where}" for name, said in site.walls.items())
+    walls = [f"{name} at {said.where}" for each in site.every for name, said in each.walls.items()]
+    if walls and not site.section.values["no_new_privs"]:
+        others = " and ".join(walls)
         yield site.section.fault("no_new_privs", f"false does not go together with {others}")
 
 
 def notes(site: Confined) -> Iterator[Problem]:
     """What is done otherwise than a reader might think."""
-    for name, most in site.machine.hard_limits.items():
-        said = site.settings.get(name)
-        if said is not None and said.value is not None and said.value > most:
-            unit = BY_NAME[name].kind.unit
-            yield site.fault(name, f"{said.value} is beyond the {most} {unit} of the server itself: {most} is used")
+    for each in site.every:
+        yield from _beyond(each)
     disable = site.walls.get("disable")
     if disable is not None and "fork" in disable.value and site.section.values["preload"] == "app":
         yield site.fault("disable", 'without fork each child imports the app itself, as with preload = "framework"')
 
 
+def _beyond(site: Confined) -> Iterator[Problem]:
+    """Limits above those of the server's own."""
+    for name, most in site.machine.hard_limits.items():
+        said = site.settings.get(name)
+        if said is not None and said.value is not None and said.value > most:
+            unit = BY_NAME[name].kind.unit
+            yield site.fault(name, f"{said.value} is beyond the {most} {unit} of the server itself: {most} is used")
+
+
 def lacking(site: Confined) -> Iterator[Problem]:
     """What this kernel cannot do."""
-    for name, said in site.walls.items():
-        reason = _basedir_lacks(site.machine.abilities) if name == "open_basedir" else ""
-        if name == "disable":
-            reason = _disable_lacks(site.machine.abilities, said.value)
-        if reason:
-            yield site.fault(name, f"cannot be had: {reason}")
+    for each in site.every:
+        for name, said in each.walls.items():
+            reason = _lacks(site.machine.abilities, name, said.value)
+            if reason:
+                yield each.fault(name, f"cannot be had: {reason}")
+
+
+def _lacks(abilities: Abilities, name: str, value: tuple[str, ...]) -> str:
+    return _basedir_lacks(abilities) if name == "open_basedir" else _disable_lacks(abilities, value)
 
 
 def _basedir_lacks(abilities: Abilities) -> str:
@@ -111,12 +132,14 @@ def _no_landlock(abilities: Abilities, needed: int, since: str) -> str:
 
 def problems(site: Confined) -> Iterator[Problem]:
     """What the site could not start with."""
-    yield from _unusable_entries(site)
-    yield from _outside(site)
+    for each in site.every:
+        yield from _unusable_entries(each)
+    for held in site.held:
+        yield from _outside(site, held.get("open_basedir"))
     yield from _unusable_tmp_dir(site)
     fault = interpreter_fault(site)
     if fault and site.interpreter:
-        names = " and ".join(site.walls)
+        names = " and ".join(dict.fromkeys(name for each in site.every for name in each.walls))
         yield site.section.fault(
             site.interpreter[0], f"{fault}: with {names} nobody but root may change what is executed"
         )
@@ -124,24 +147,25 @@ def problems(site: Confined) -> Iterator[Problem]:
 
 def _unusable_entries(site: Confined) -> Iterator[Problem]:
     """Of open_basedir: each must be there, and the user must get there."""
-    for index, path in enumerate(_basedir(site)):
+    said = site.walls.get("open_basedir")
+    for index, path in enumerate(said.value if said is not None else ()):
         want = ENTER if _is_directory(site, path) else 0
         reason = refusal(path, site.ids, want, sight=site.machine.sight)
         if reason:
             yield site.fault("open_basedir", reason, index=index)
 
 
-def _outside(site: Confined) -> Iterator[Problem]:
+def _outside(site: Confined, basedir: Said | None) -> Iterator[Problem]:
     """The site itself must lie within; judged by where links lead, as the kernel does."""
-    entries = [real_path(site, path) for path in _basedir(site)]
-    if not entries or "" in entries:
+    entries = [real_path(site, path) for path in (basedir.value if basedir is not None else ())]
+    if basedir is None or not entries or "" in entries:
         return
     inside = [*entries, *(real_path(site, path) for path in site.granted), *_LIBRARIES]
-    where = site.settings["open_basedir"].where
     for key, path in (("root", site.root), ("app", site.app)):
         real = real_path(site, path) if path else ""
         if real and not any(is_within(real, directory) for directory in inside if directory):
-            yield site.section.fault(key, f"{path} is outside open_basedir at {where}: the site could not start")
+            message = f"{path} is outside open_basedir at {basedir.where}: the site could not start"
+            yield site.section.fault(key, message)
             return
 
 
@@ -151,11 +175,6 @@ def _unusable_tmp_dir(site: Confined) -> Iterator[Problem]:
         reason = refusal(said.value, site.ids, READ | WRITE | ENTER, "directory", site.machine.sight)
         if reason:
             yield site.fault("tmp_dir", reason)
-
-
-def _basedir(site: Confined) -> tuple[str, ...]:
-    said = site.walls.get("open_basedir")
-    return said.value if said is not None else ()
 
 
 def _is_directory(site: Confined, path: str) -> bool:
@@ -171,11 +190,6 @@ def real_path(site: Confined, path: str) -> str:
         return next((visit.path for visit in steps(path, site.machine.sight) if visit.last), "")
     except OSError:
         return ""
-
-
-def is_within(path: str, directory: str) -> bool:
-    """Is it that directory, or anything below it?"""
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 # --- the interpreter
@@ -201,7 +215,8 @@ def binary(site: Confined) -> str | None:
 
 def _binary(site: Confined) -> str:
     """The end of the chain of links; "" without walls, or when there is nothing."""
-    return real_path(site, site.interpreter[1]) if site.interpreter and site.walls else ""
+    walled = any(each.walls for each in site.every)
+    return real_path(site, site.interpreter[1]) if site.interpreter and walled else ""
 
 
 def _configurations(interpreter: str) -> Iterator[str]:

@@ -135,6 +135,28 @@ def part(name: str, table: Table, elsewhere: Callable[[], Iterable[Table]] = tup
     return Kind(name, parse, schema(table))
 
 
+def tables(name: str, table: Table, elsewhere: Callable[[], Iterable[Table]] = tuple) -> Kind:
+    """A list of tables.  What is not said has its default; what is wrong is None, so that each keeps its index."""
+
+    def parse(raw: object, directory: str) -> tuple[dict[str, Any], ...]:
+        if not isinstance(raw, list):
+            raise Wrong(f"{shown(raw)} stands where a list of tables must", f"write {table.title}")
+        found, faults = [], []
+        for index, element in enumerate(raw):
+            preset = defaults(table, directory)
+            if isinstance(element, dict):
+                preset, wrong = read(table, element, directory, preset, elsewhere())
+                faults += [fault.below(index) for fault in wrong]
+            else:
+                faults.append(Fault(f"{shown(element)} stands where a table must", f"write {table.title}", (index,)))
+            found.append(preset)
+        if faults:
+            raise Wrong(faults=faults, rest=tuple(found))
+        return tuple(found)
+
+    return Kind(name, parse, {"type": "array", "items": schema(table)})
+
+
 def schema(table: Table) -> dict[str, object]:
     """The JSON schema of a table."""
     return {

@@ -12,24 +12,22 @@ from __future__ import annotations
 import codecs
 import glob
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from itkwsgi.config.locate import Path, locate
 from itkwsgi.config.machine import Machine
 from itkwsgi.config.model import Problem
 from itkwsgi.config.values import key_text
 from itkwsgi.config.walk import untrusted
+from itkwsgi.ini.locate import Path, locate
+from itkwsgi.ini.toml_reader import positioned
 from itkwsgi.ini.values import Fault
 
 LARGEST_FILE = 4 * 2**20
 _ROOT = frozenset((0,))
-# tomllib says the position in its text only, until Python 3.14.
-_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +123,10 @@ def parse(name: str, text: str) -> tuple[dict[str, Any], dict[Path, int]]:
     except RecursionError:
         raise Unreadable(name, "is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
-        message, line = _positioned(str(error), text)
+        message, line = positioned(str(error), text)
         raise Unreadable(name, f"not valid TOML: {message}", line) from None
     except ValueError as error:  # a number of thousands of digits
         raise Unreadable(name, f"not valid TOML: {error}") from None
-
-
-def _positioned(message: str, text: str) -> tuple[str, int]:
-    match = _POSITION.search(message)
-    if match is None:
-        return message, 0
-    if match[1] is None:
-        return f"{message[: match.start()]}, at the end of the file", text.rstrip("\n").count("\n") + 1
-    return f"{message[: match.start()]}, in column {match[2]}", int(match[1])
 
 
 # --- includes

@@ -6,14 +6,16 @@ written as in the file and read by the same parser.  Directive names in capitals
 
 from __future__ import annotations
 
-from itkwsgi.config.declare import Key, Table, part, record
+from itkwsgi.config import server_keys
+from itkwsgi.config.declare import Key, Table, part, record, tables
 from itkwsgi.config.kinds import (
     APP,
     GROUP,
     HOST,
-    ID_RANGE,
     LISTEN,
+    LOCATION_PATH,
     MODULE,
+    OVERRIDES,
     SOCKET_PATH,
     URL_PATH,
     USER,
@@ -23,7 +25,6 @@ from itkwsgi.ini.kinds import (
     FLAG,
     MODE,
     PATH,
-    SIZE,
     TEXT,
     TIME,
     TIME_ABOVE_0,
@@ -32,116 +33,10 @@ from itkwsgi.ini.kinds import (
     integer,
     list_of,
     plain,
-    size,
 )
 from itkwsgi.ini.registry import LATER, SETTINGS
 
-SERVER = Table(
-    "[server]",
-    (
-        Key("listen", list_of(LISTEN, unique=True), [], "Addresses to listen on, HOST:PORT, [IPv6]:PORT or unix:PATH."),
-        Key("user", USER, None, "Who a site is that names no user.", otherwise="www-data"),
-        Key("group", GROUP, None, "Its group.", otherwise="www-data, or the primary group of user"),
-        Key("front_user", USER, None, "Who the fronts are, and no site.", otherwise="the account itkwsgi, else 65530"),
-        Key(
-            "zygote_user",
-            USER,
-            None,
-            "Who the zygotes are, and no site.",
-            otherwise="the account itkwsgi-zygote, else 65531",
-        ),
-        Key("log_user", USER, None, "Who the log is, and no site.", otherwise="the account itkwsgi-log, else 65532"),
-        Key("uid_range", ID_RANGE, [1000, 59999], "Users that a site may name (LimitUIDRange); never 0."),
-        Key("gid_range", ID_RANGE, [1000, 59999], "Groups of sites, supplementary ones too (LimitGIDRange); never 0."),
-        Key(
-            "id_namespace",
-            FLAG,
-            False,
-            "Zygotes in a user namespace of uid_range, gid_range and the server's own user: no other id exists there.",
-        ),
-        Key("fronts", integer(0, 256), 0, "How many fronts; 0 is one for every two cores, at least one.", "processes"),
-        Key(
-            "max_clients",
-            integer(1, 100_000),
-            256,
-            "Children serving requests, of all sites together (MaxRequestWorkers).",
-            "requests",
-        ),
-        Key("keepalive_timeout", TIME, "5s", "How long an idle connection is kept (KeepAliveTimeout)."),
-        Key(
-            "header_timeout",
-            TIME_ABOVE_0,
-            "20s",
-            "For the whole head of a request; a silent connection ends too (RequestReadTimeout).",
-        ),
-        Key("body_timeout", TIME_ABOVE_0, "20s", "Between two pieces of a request's body."),
-        Key("body_min_rate", SIZE, 500, "What a body must keep up after body_timeout; 0 is any.", "bytes per second"),
-        Key("limit_request_line", size(64, 2**20), 8190, "The longest request line (LimitRequestLine); beyond it 414."),
-        Key(
-            "limit_request_fields",
-            integer(1, 10_000),
-            100,
-            "The most header fields of a request (LimitRequestFields); beyond it 431.",
-            "fields",
-        ),
-        Key(
-            "limit_request_field_size",
-            size(64, 2**20),
-            8190,
-            "The longest header field (LimitRequestFieldSize); beyond it 431.",
-        ),
-        Key("max_connections_per_address", integer(1, 1_000_000), 256, "Connections of one address.", "connections"),
-        Key("server_tokens", choice("prod", "full", "off"), "prod", "What the Server field says (ServerTokens)."),
-        Key(
-            "run_dir",
-            PATH,
-            "/run/itkwsgi",
-            "The server's sockets; made when missing.",
-            ordinary="~/.local/state/itkwsgi/run",
-        ),
-        Key(
-            "access_log",
-            PATH,
-            "/var/log/itkwsgi/access.log",
-            "Requests of the sites that have no access_log.",
-            ordinary="~/.local/state/itkwsgi/log/access.log",
-        ),
-        Key(
-            "error_log",
-            PATH,
-            "/var/log/itkwsgi/error.log",
-            "The server's own log, and that of sites without one.",
-            ordinary="~/.local/state/itkwsgi/log/error.log",
-        ),
-        Key("graceful_timeout", TIME, "30s", "How long a stop waits for running requests (GracefulShutdownTimeout)."),
-        Key("max_pools", integer(1, 1_000_000), 1000, "Sites awake at once; the longest idle goes first.", "pools"),
-        Key("max_imports", integer(1, 1000), 4, "Sites starting at once.", "pools"),
-        Key(
-            "spool_dir",
-            PATH,
-            "/var/spool/itkwsgi",
-            "Request bodies too large for memory; made when missing.",
-            ordinary="~/.local/state/itkwsgi/spool",
-        ),
-        Key("spool_max", SIZE, "1G", "Of all sites in spool_dir; beyond it 503."),
-        Key(
-            "log_max",
-            SIZE,
-            "1G",
-            "What one site writes into a log until the log is opened anew; its further lines are lost.  0 is no limit.",
-        ),
-    ),
-    frozenset(
-        (
-            "tls_listen",
-            "trusted_proxies",
-            "proxy_protocol",
-            "buffer_memory",
-            "health_listen",
-            "drain_time",
-        )
-    ),
-)
+SERVER = server_keys.SERVER
 
 ENVIRONMENT = Table(
     "[environment.NAME]",
@@ -193,6 +88,62 @@ def _some_of(table: Table) -> Kind:
 VALUE = _settings("[vhost.value]")
 ADMIN_VALUE = _settings("[vhost.admin_value]")
 
+_AREA = (
+    Key("value", _some_of(VALUE), {}, "Settings there that the site's files and code may change (php_value)."),
+    Key("admin_value", _some_of(ADMIN_VALUE), {}, "Settings there that are final (php_admin_value)."),
+    Key("engine", FLAG, None, "false: nothing in there runs (php_admin_flag engine).", otherwise="as above it"),
+)
+_AREA_LATER = (
+    "options",
+    "index",
+    "require",
+    "require_all",
+    "auth",
+    "handlers",
+    "headers",
+    "request_buffering",
+    "redirect",
+    "error_document",
+)
+_OF_AREA = (_settings("value"), _settings("admin_value"))  # what messages call them there
+
+
+def _elsewhere() -> tuple[Table, ...]:
+    """Where a key may belong that stands in a directory or a location."""
+    return (*_OF_AREA, *(table for table in TABLES if table not in (VALUE, ADMIN_VALUE)))
+
+
+DIRECTORY = Table(
+    "[[vhost.directory]]",
+    (
+        Key("path", PATH, None, "It and all below it (<Directory>).", required="is needed: the path of a directory"),
+        *_AREA,
+    ),
+    frozenset(_AREA_LATER),
+)
+
+# Of the vhost's keys those that a location can have in the full configuration, and has not in this version.
+_LOCATION_LATER = (
+    "user", "group", "groups", "app", "root", "public", "environment", "venv", "python", "env", "nice", "preload",
+    "requests_per_child", "min_spare", "idle_timeout", "startup_timeout", "no_new_privs", "private_tmp", "exit_grace",
+    "warmup", "server_signature", "access_log", "error_log", "pool_socket", "allow_override", "max_clients",
+    "max_clients_static", "busy_status", "queue", "queue_timeout", "fork_check", "on_broken", "alias", "userdir",
+)  # fmt: skip
+LOCATION = Table(
+    "[[vhost.location]]",
+    (
+        Key(
+            "path",
+            LOCATION_PATH,
+            None,
+            "URLs whose path begins with that, in whole segments (<Location>).",
+            required="is needed: the path of a URL",
+        ),
+        *_AREA,
+    ),
+    frozenset((*_AREA_LATER, *_LOCATION_LATER)),
+)
+
 VHOST = Table(
     "[[vhost]]",
     (
@@ -230,6 +181,13 @@ VHOST = Table(
             otherwise="the directory of app, when that is a file named by its whole path",
         ),
         Key(
+            "public",
+            PATH,
+            None,
+            "Which file a URL means, for directories and files of settings (DocumentRoot); it serves none of them yet.",
+            otherwise="each request is in the directory of the app",
+        ),
+        Key(
             "environment",
             TEXT,
             None,
@@ -264,13 +222,30 @@ VHOST = Table(
         Key("access_log", PATH, None, "Its own access log.", otherwise="the server's, the site's name in each line"),
         Key("error_log", PATH, None, "Its own error log.", otherwise="the server's, the site's name in each line"),
         Key("pool_socket", record("table", POOL_SOCKET), None, "A FastCGI socket for another web server."),
+        Key(
+            "allow_override",
+            OVERRIDES,
+            ["values"],
+            "What a .itk.toml may set (AllowOverride): names of settings, or values for all of them; [] reads none.",
+        ),
         Key("value", _some_of(VALUE), {}, "Settings that the site's code may change (php_value)."),
         Key("admin_value", _some_of(ADMIN_VALUE), {}, "Settings that are final (php_admin_value)."),
+        Key(
+            "directory",
+            tables("list of tables", DIRECTORY, _elsewhere),
+            [],
+            "Settings by the file that a URL means: in that directory and below (<Directory>).",
+        ),
+        Key(
+            "location",
+            tables("list of tables", LOCATION, _elsewhere),
+            [],
+            "Settings by the path of a URL: what begins with that prefix (<Location>).",
+        ),
     ),
     frozenset(
         (
             "tls_listen",
-            "public",
             "max_clients",
             "max_clients_static",
             "busy_status",
@@ -278,11 +253,8 @@ VHOST = Table(
             "queue_timeout",
             "fork_check",
             "on_broken",
-            "allow_override",
             "tls",
             "alias",
-            "directory",
-            "location",
             "userdir",
             "redirect",
             "error_document",
@@ -304,4 +276,4 @@ TOP = Table(
         ),
     ),
 )
-TABLES = (TOP, SERVER, ENVIRONMENT, VHOST, VALUE, ADMIN_VALUE)
+TABLES = (TOP, SERVER, ENVIRONMENT, VHOST, VALUE, ADMIN_VALUE, DIRECTORY, LOCATION)

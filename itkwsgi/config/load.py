@@ -14,6 +14,7 @@ from itkwsgi.config.environments import fault_in, interpreter
 from itkwsgi.config.files import Document, Place, Unreadable, included, read_document
 from itkwsgi.config.machine import Machine, this_machine
 from itkwsgi.config.model import Config, ConfigError, Environment, Ids, Problem, in_order
+from itkwsgi.config.parts import with_parts
 from itkwsgi.config.reach import EXECUTE, refusal
 from itkwsgi.config.reading import Reader, Report, Section
 from itkwsgi.config.server import resolve_server
@@ -45,8 +46,9 @@ def load_on(machine: Machine, path: str, *, look: bool = True) -> Config:
     }
     venvs = {name: environment.venv for name, environment in environments.items()}
     around = Surroundings(machine, server, rules, venvs, sections.server.faulty, report, look)
-    vhosts = tuple(resolve_vhost(index, section, around) for index, section in enumerate(sections.vhosts))
-    sites = list(zip(vhosts, sections.vhosts, strict=True))
+    resolved = [resolve_vhost(index, section, around) for index, section in enumerate(sections.vhosts)]
+    vhosts = tuple(with_parts(resolved))
+    sites = list(zip(vhosts, sections.vhosts, strict=False))
     report.errors += crosscheck.errors(sections.server, sites)
     report.notes += crosscheck.notes(sites)
     listens = crosscheck.union(server, vhosts)

@@ -76,6 +76,7 @@ class Accounts:
 
 # The limits of a site that are rlimits: setrlimit(2).
 RESOURCES = {
+    "memory_limit": resource.RLIMIT_DATA,
     "max_processes": resource.RLIMIT_NPROC,
     "max_open_files": resource.RLIMIT_NOFILE,
     "max_file_size": resource.RLIMIT_FSIZE,

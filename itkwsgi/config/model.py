@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from itkwsgi.errors import OperatorError
+from itkwsgi.ini.merge import Said
 from itkwsgi.ini.registry import BY_NAME
+
+__all__ = [
+    "Area", "Config", "ConfigError", "Environment", "Ids", "Listen", "PoolSocket", "Problem", "Said", "Server", "Vhost",
+    "in_order",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,15 @@ class PoolSocket:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A setting as it was said: ``fixed`` by [vhost.admin_value], else a default by [vhost.value]; ``where``:
-    file:line.  ``value`` is as the registry parses it; what "none" leaves is a value too.
+class Area:
+    """What is said for a part of a site's requests: [[vhost.directory]] or [[vhost.location]]; ``where``: file:line.
+
+    ``path`` of a directory is an absolute path, of a location the canonical path of a URL without a slash at its end,
+    so that "" is all of it.
     """
 
-    value: Any
-    fixed: bool
+    path: str
+    settings: dict[str, Said]
     where: str
 
 
@@ -155,12 +163,20 @@ class Vhost:
     """One [[vhost]].  With ``problems`` it is broken: it answers errors and never runs; ``ids`` may then be None.
 
     ``user`` is as it was said, None for the server's.  ``app``: a file is an absolute path, anything else a module;
-    either may have ``:callable`` after it.  At most one of ``environment`` (a name), ``venv`` and ``python`` is set;
-    none of them: the system's interpreter.  ``access_log`` and ``error_log`` None: the server's.
+    either may have ``:callable`` after it; ``file`` is where the app is, as far as its name tells.  At most one of
+    ``environment`` (a name), ``venv`` and ``python`` is set; none of them: the system's interpreter.  ``access_log``
+    and ``error_log`` None: the server's.
 
-    ``settings`` holds what was said, by name.  ``binary``: what to execute for the interpreter of a site that is
-    confined, where that is a link which the site could change, and what it leads to is not; None for the interpreter
-    itself.  ``private_tmp``: /tmp is the site's own, and with ``private_var_tmp`` /var/tmp too.
+    ``settings`` holds what its own tables say, by name; ``directories`` and ``locations`` what is said for parts of it,
+    from the shortest path to the longest, each path once; ``allow_override`` the settings that its own files may set.
+    ``holding``: what is in force in its pool from before the import.  ``public``: where URLs map to files, or None.
+
+    ``part_of``: such a Vhost is the pool of its own that the paths below ``prefix`` of that site (an index) have, and
+    ``holding`` is what the administrator says there.
+
+    ``binary``: what to execute for the interpreter of a site that is confined, where that is a link which the site
+    could change, and what it leads to is not; None for the interpreter itself.  ``private_tmp``: /tmp is the site's
+    own, and with ``private_var_tmp`` /var/tmp too.
     """
 
     index: int
@@ -171,7 +187,9 @@ class Vhost:
     user: str | int | None
     ids: Ids | None
     app: str
+    file: str
     root: str
+    public: str | None
     environment: str | None
     venv: str | None
     python: str | None
@@ -192,20 +210,29 @@ class Vhost:
     error_log: str | None
     pool_socket: PoolSocket | None
     settings: dict[str, Said]
+    directories: tuple[Area, ...]
+    locations: tuple[Area, ...]
+    allow_override: tuple[str, ...]
+    holding: dict[str, Said]
+    part_of: int | None
+    prefix: str
     binary: str | None
     problems: tuple[Problem, ...]
     where: str
 
     def setting(self, name: str) -> Any:
-        """The value of a setting for the whole site: what was said, else the default.  Raises KeyError for no name of
+        """The value of a setting in its pool: what holds there, else the default.  Raises KeyError for no name of
         one."""
-        said = self.settings.get(name)
+        said = self.holding.get(name)
         return BY_NAME[name].default if said is None else said.value
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All of it.  ``listens`` is every address to bind, each once; ``notes`` are worth saying and stop nothing."""
+    """All of it.  ``listens`` is every address to bind, each once; ``notes`` are worth saying and stop nothing.
+
+    ``vhosts``: each has a pool; the sites come first, then their parts, and ``index`` is the position in here.
+    """
 
     path: str
     server: Server
@@ -213,6 +240,11 @@ class Config:
     vhosts: tuple[Vhost, ...]
     notes: tuple[Problem, ...]
     listens: tuple[Listen, ...]
+
+    @property
+    def sites(self) -> tuple[Vhost, ...]:
+        """The sites alone, without their parts."""
+        return tuple(vhost for vhost in self.vhosts if vhost.part_of is None)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from itkwsgi.config.confined import is_within
-from itkwsgi.config.locate import Path
 from itkwsgi.config.machine import Machine
 from itkwsgi.config.model import Problem
 from itkwsgi.config.reading import Section
 from itkwsgi.config.walk import steps
+from itkwsgi.ini.locate import Path
+from itkwsgi.ini.tighter import is_within
 
 Needed = tuple[Path, str]  # where it is said, () for what nobody said, and the path
 

@@ -14,8 +14,8 @@ from typing import Any
 from itkwsgi.config import keys
 from itkwsgi.config.declare import Table, defaults, read
 from itkwsgi.config.files import Document, Place
-from itkwsgi.config.locate import Path
 from itkwsgi.config.model import Problem
+from itkwsgi.ini.locate import Path
 from itkwsgi.ini.values import Fault, quoted, shown
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -47,7 +47,7 @@ class Section:
         """A problem with something deeper in this table: the steps to it."""
         return self.place.problem(Fault(message, hint, steps))
 
-    def where(self, *steps: str) -> str:
+    def where(self, *steps: str | int) -> str:
         """file:line of something in this table."""
         document = self.place.document
         return f"{document.name}:{document.line((*self.place.path, *steps))}"

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from itkwsgi.config import apps, confined, environments, identities, private_tmp
+from itkwsgi.config import apps, areas, confined, environments, identities, private_tmp
 from itkwsgi.config.machine import Machine
-from itkwsgi.config.model import Ids, PoolSocket, Problem, Said, Server, Vhost
+from itkwsgi.config.model import Ids, PoolSocket, Problem, Server, Vhost
+from itkwsgi.config.parts import Part
 from itkwsgi.config.reach import ENTER, EXECUTE, READ, refusal
 from itkwsgi.config.reading import Report, Section
-from itkwsgi.config.settings import overruled, settings_of, steps_of
+from itkwsgi.config.settings import steps_of
 from itkwsgi.config.walk import exists, untrusted
 from itkwsgi.ini.values import Wrong, closest
 
 NICEST, LEAST_NICE = 19, -20
 _INTERPRETERS = ("environment", "venv", "python")
 # Keys that the model has under other names, or in another form.
-_RESOLVED = ("listen", "group", "groups", "value", "admin_value")
+_RESOLVED = ("listen", "group", "groups", "value", "admin_value", "directory", "location")
 
 Wanted: TypeAlias = tuple[str, str, int, str]  # key, path, rights, kind
 
@@ -44,9 +45,13 @@ class Surroundings:
     look: bool
 
 
-def resolve_vhost(index: int, section: Section, around: Surroundings) -> Vhost:
-    """The site.  Errors and notes go into the report, what is the site's own into its ``problems``."""
-    return _Site(section, around).vhost(index)
+def resolve_vhost(index: int, section: Section, around: Surroundings) -> tuple[Vhost, dict[str, Part]]:
+    """The site, and which prefixes of it are parts and hold what.
+
+    Errors and notes go into the report, what is the site's own into its ``problems``.
+    """
+    site = _Site(section, around)
+    return site.vhost(index), site.parts
 
 
 class _Site:
@@ -56,6 +61,7 @@ class _Site:
         self.around = around
         self.machine = around.machine
         self.problems: list[Problem] = []
+        self.parts: dict[str, Part] = {}
 
     def vhost(self, index: int) -> Vhost:
         """Resolve everything, in the order that a reader of the file would."""
@@ -76,12 +82,11 @@ class _Site:
         needed = tuple(self.wanted(root, values["app"], values["environment"]))
         if self.around.look:
             self.problems += self.out_of_reach(ids, root, values["app"], needed)
-        walls = self.walls(ids, root, values["app"], values["environment"])
-        values |= {
-            "settings": walls.settings,
-            "binary": self.confine(walls),
-            "private_var_tmp": self.own_tmp(walls.settings, needed),
-        }
+        values["file"] = apps.place_of(values["app"], root, self.is_directory)
+        divided = self.divided(values["file"])
+        walls = self.walls(ids, root, values["app"], values["environment"], divided)
+        values |= divided.fields()
+        values |= {"binary": self.confine(walls), "private_var_tmp": self.own_tmp(walls, needed)}
         return Vhost(
             index=index, problems=tuple(dict.fromkeys(self.problems)), where=self.section.place.where, **values
         )
@@ -190,18 +195,35 @@ class _Site:
             self.note("pool_socket", f"mode {said['mode']:04o}: every user of this machine may connect")
         return PoolSocket(said["path"], uid, gid, said["mode"])
 
-    # --- its walls
+    # --- its parts, and its walls
 
-    def walls(self, ids: Ids | None, root: str, app: str, environment: str | None) -> confined.Confined:
+    def divided(self, file: str) -> areas.Divided:
+        """Its directories and locations, and which of them have pools of their own."""
+        found = areas.divide(self.section, file)
+        self.parts = found.parts
+        report = self.around.report
+        report.errors += found.faults
+        report.notes += areas.notes(self.section, found)
+        if self.around.look:
+            report.notes += areas.missing(self.section, found, self.machine.sight)
+        return found
+
+    def is_directory(self, path: str) -> bool:
+        """Is there a directory, as far as we look?"""
+        return self.around.look and not refusal(path, None, 0, "directory", self.machine.sight)
+
+    def walls(
+        self, ids: Ids | None, root: str, app: str, environment: str | None, divided: areas.Divided
+    ) -> confined.Confined:
         """What confinement is judged by."""
         own = next(((key, path) for key, path, *_ in self.own_interpreters()), None)
-        settings = settings_of(self.section)
+        settings = divided.coverage.settings
         granted = (
             self.said["venv"],
             self.around.environments.get(environment or ""),
             settings["tmp_dir"].value if "tmp_dir" in settings else None,
         )
-        return confined.Confined(
+        site = confined.Confined(
             section=self.section,
             settings=settings,
             machine=self.machine,
@@ -210,13 +232,15 @@ class _Site:
             app=apps.file_of(app) or "",
             interpreter=own,
             granted=tuple(filter(None, granted)),
+            held=(divided.held, *(part.holding for part in divided.parts.values())),
         )
+        inner = (replace(site, settings=told.area.settings, at=told.steps) for told in divided.told)
+        return replace(site, areas=tuple(inner))
 
     def confine(self, walls: confined.Confined) -> str | None:
         """Judge the settings; what to execute for the interpreter."""
         report = self.around.report
         report.errors += confined.errors(walls)
-        report.notes += overruled(self.section)
         report.notes += confined.notes(walls)
         self.problems += confined.lacking(walls)
         if not self.around.look:
@@ -224,7 +248,7 @@ class _Site:
         self.problems += confined.problems(walls)
         return confined.binary(walls)
 
-    def own_tmp(self, settings: dict[str, Said], needed: Sequence[Wanted]) -> bool:
+    def own_tmp(self, walls: confined.Confined, needed: Sequence[Wanted]) -> bool:
         """Judge private_tmp; whether it has a /var/tmp of its own too."""
         if not self.said["private_tmp"]:
             return False
@@ -232,10 +256,7 @@ class _Site:
         if not self.around.look:
             return True
         paths: list[private_tmp.Needed] = [((key,) if key else (), path) for key, path, *_ in needed]
-        for name in ("open_basedir", "tmp_dir"):
-            said = settings.get(name)
-            if said is not None and said.value:
-                paths += [(steps_of(name, said), path) for path in _each(said.value)]
+        paths += _named_paths(walls)
         self.problems += private_tmp.hidden(self.section, paths, self.machine)
         shared = list(private_tmp.shared(self.section, paths, self.machine))
         self.around.report.notes += shared
@@ -286,6 +307,15 @@ class _Site:
         first = os.path.join(root, app.partition(".")[0])
         sight = self.machine.sight
         return any(not refusal(path, None, 0, sight=sight) for path in (first, f"{first}.py", os.path.join(root, app)))
+
+
+def _named_paths(walls: confined.Confined) -> Iterator[private_tmp.Needed]:
+    """What settings name, of the site and of its areas."""
+    for each in walls.every:
+        for name in ("open_basedir", "tmp_dir"):
+            said = each.settings.get(name)
+            if said is not None and said.value:
+                yield from (((*each.at, *steps_of(name, said)), path) for path in _each(said.value))
 
 
 def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -8,13 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from itkwsgi.ini.values import Fault, Wrong, parse_integer, parse_text, quoted, shown, within
+from itkwsgi.ini.match import canonical
+from itkwsgi.ini.registry import BY_NAME, LATER, SETTINGS
+from itkwsgi.ini.setting import SYSTEM
+from itkwsgi.ini.values import Fault, Wrong, closest, parse_integer, parse_text, quoted, shown, within
 
 # The last id, 2**32 - 1, is -1 to the kernel, which takes it for "leave as it is" (setresuid(2)).
 HIGHEST_ID = 2**32 - 2
 
+# What allow_override can grant: the settings that a site's own files may set at all, and the word for all of them.
+OVERRIDABLE = tuple(setting.name for setting in SETTINGS if setting.mode != SYSTEM)
+ALL_OVERRIDABLE = "values"
+_LATER_WORDS = frozenset(("options", "index", "require", "headers", "handlers", "redirect", "error_document"))
+
 _NUMBER_ID = re.compile(r"#?([0-9]{1,10})")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
@@ -67,6 +76,43 @@ def parse_url_path(raw: object) -> str:
     if not text.startswith("/") or not text.isascii() or " " in text or "#" in text:
         raise Wrong(f"{shown(raw)} is not the path of a URL", 'write "/" or "/path?query", in ASCII')
     return text
+
+
+def parse_location(raw: object) -> str:
+    """The beginning of the paths of requests, decoded, in whole segments; without a slash at its end, "" for all."""
+    text = parse_text(raw)
+    if not text.startswith("/") or "?" in text or "#" in text:
+        raise Wrong(f"{shown(raw)} is not the path of a URL", 'write "/" or "/path"')
+    if _ESCAPE.search(text):
+        raise Wrong(f"{shown(raw)} is compared with decoded paths", "write the characters themselves, without %")
+    if {".", ".."} & set(text.split("/")):
+        raise Wrong(f"{shown(raw)} is no path of a request: there is no . and no .. in them")
+    return canonical(text).rstrip("/")
+
+
+def parse_overrides(raw: object) -> tuple[str, ...]:
+    """Names of settings that a site's own files may set, or "values" for all; each once, in the registry's order."""
+    if not isinstance(raw, list):
+        raise Wrong(f"{shown(raw)} is not a list", 'write ["values"], [] or names of settings')
+    faults = [Fault(*fault, (index,)) for index, word in enumerate(raw) if (fault := _override_fault(word))]
+    granted = OVERRIDABLE if ALL_OVERRIDABLE in raw else tuple(name for name in OVERRIDABLE if name in raw)
+    if faults:
+        raise Wrong(faults=faults, rest=granted)
+    return granted
+
+
+def _override_fault(word: object) -> tuple[str, str] | None:
+    """What is wrong with one word, and the hint."""
+    if not isinstance(word, str):
+        return f"{shown(word)} is not the name of a setting", ""
+    if word in (ALL_OVERRIDABLE, *OVERRIDABLE):
+        return None
+    if word in LATER or word in _LATER_WORDS:
+        return f"{word}: this version of itkwsgi does not have it yet", ""
+    if word in BY_NAME:
+        return f"{word} cannot be granted: only the administrator may set it", ""
+    near = closest(word, (ALL_OVERRIDABLE, *OVERRIDABLE))
+    return f"{shown(word)} is no setting", f"did you mean {near}?" if near else ""
 
 
 def parse_variables(raw: object) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,8 @@
 """How many at once: requests at work in children, and connections of one address.  Pure counting, no waiting.
 
 A request at work holds a slot from its connection to a pool until that connection is at its end, work after the answer
-included.  One site alone never takes the last slot, so that a site under siege leaves room for a visitor of another.
-Limits hold for all fronts together: each front has its share, and so never has to ask.
+included.  One site alone, all its parts together, never takes the last slot, so that a site under siege leaves room for
+a visitor of another.  Limits hold for all fronts together: each front has its share, and so never has to ask.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Admission:
 
     def enter(self, site: Site) -> bool:
         """Take a slot for that site; False when it may not have one now."""
-        used = self._of_site.get(site.index, 0)
+        used = self._of_site.get(site.owner, 0)
         if self.in_use >= self.capacity or used >= self._limit(site):
             return False
         self.in_use += 1
-        self._of_site[site.index] = used + 1
+        self._of_site[site.owner] = used + 1
         return True
 
     def _limit(self, site: Site) -> int:
@@ -43,15 +43,15 @@ class Admission:
     def leave(self, site: Site) -> None:
         """Give a slot back."""
         self.in_use -= 1
-        used = self._of_site[site.index] - 1
+        used = self._of_site[site.owner] - 1
         if used:
-            self._of_site[site.index] = used
+            self._of_site[site.owner] = used
         else:
-            del self._of_site[site.index]
+            del self._of_site[site.owner]
 
     def describe(self, site: Site) -> str:
         """Who has how much, for the log."""
-        used = self._of_site.get(site.index, 0)
+        used = self._of_site.get(site.owner, 0)
         at_work = f"{self.in_use} of {self.capacity} requests are at work in this front"
         return f"{at_work}, {used} of them this site's, which may have {self._limit(site)}"
 

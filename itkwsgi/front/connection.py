@@ -2,36 +2,24 @@
 
 Requests are answered one after the other; what a client sends ahead waits, up to `MOST_AHEAD`, then nothing more is
 read.  Until then reading goes on while a request is at work, since that is how a client that went away is noticed.  A
-client that only closed its sending half still gets all its answers.
-
-States, and what ends each (a ``deadline`` in the loop's time, compared by the front's sweep; no timer per request):
-
-=======  =========================================  =============================================================
-HEAD     waits for (the rest of) a head             header_timeout for the first head, silence included, and from
-                                                    the first byte of later ones; keepalive_timeout in between
-BODY     the body comes in                          body_timeout between bytes, and body_min_rate after it
-WORK     the request is with its pool, or its       SEND_SECONDS without a byte taken by the client
-         answer is sent
-LINGER   all is said, FIN is sent, the client may   LINGER_SECONDS and LINGER_BYTES: closing with bytes unread
-         read it (RFC 9112 section 9.6)             would reset the connection and destroy the answer
-CLOSING  the rest is flushed                        SEND_SECONDS likewise
-=======  =========================================  =============================================================
+client that only closed its sending half still gets all its answers.  What ends each state stands in `front.states`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
 from itkwsgi.errors import ClientError
 from itkwsgi.front.deadlines import SEND_CHECK_SECONDS, BodyPace, Taking
+from itkwsgi.front.http1.answer import CONTINUE
 from itkwsgi.front.http1.events import BodyChunk, RequestHead
 from itkwsgi.front.http1.parser import RequestParser
 from itkwsgi.front.params import connection_params, plain_address
 from itkwsgi.front.request import Request
+from itkwsgi.front.states import ASK, BODY, CLOSING, HEAD, LINGER, WORK
 
 if TYPE_CHECKING:
     from itkwsgi.front.http1.events import Event
@@ -42,19 +30,6 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 4 * 1024 * 1024
 LONGEST_LINE = 8192
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class State(enum.Enum):
-    """See above."""
-
-    HEAD = enum.auto()
-    BODY = enum.auto()
-    WORK = enum.auto()
-    LINGER = enum.auto()
-    CLOSING = enum.auto()
-
-
-HEAD, BODY, WORK, LINGER, CLOSING = State
 
 
 class ClientConnection(asyncio.Protocol):
@@ -137,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
         if state is BODY and self._pace is not None:
             self.deadline = self._pace.deadline(self.front.now(), len(data))
         self._advance()
-        if self._parser.buffered > MOST_AHEAD and self._state in (HEAD, WORK) and not self._reading_paused:
+        if self._parser.buffered > MOST_AHEAD and self._state in (HEAD, ASK, WORK) and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
 
@@ -146,12 +121,16 @@ class ClientConnection(asyncio.Protocol):
         self._ended = True
         if self._state in (LINGER, CLOSING):
             return False
+        if self._state is not ASK:  # what is refused need not be whole
+            self._end_input()
+        self._advance()
+        return True
+
+    def _end_input(self) -> None:
         try:
             self._parser.eof()
         except ClientError as error:
             self._refuse(error)
-        self._advance()
-        return True
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -218,12 +197,24 @@ class ClientConnection(asyncio.Protocol):
         self.front.waiting.pop(self, None)
         self._first_bytes = b""
         self._request = Request(self, head)
-        self._state = BODY
         if head.has_body:
-            settings, now, here = self.front.settings, self.front.now(), self._parser.buffered
-            self._pace = BodyPace(now, settings.body_timeout, settings.body_min_rate)
-            self.deadline = self._pace.deadline(now, here)
-            self._request.want_body(head, some_is_here=bool(here))
+            self._state = ASK
+            self.deadline = self.front.now() + SEND_CHECK_SECONDS
+            self._request.want_body(head)
+        else:
+            self._state = BODY
+
+    def receive_body(self, head: RequestHead, most: float | None) -> None:
+        """The body may come: ask for it (RFC 9110 section 10.1.1), and pass it on.  ``most``: seconds for all of it."""
+        settings, now, here = self.front.settings, self.front.now(), self._parser.buffered
+        self._state = BODY
+        self._pace = BodyPace(now, settings.body_timeout, settings.body_min_rate, most)
+        self.deadline = self._pace.deadline(now, here)
+        if head.expect_continue and not here:
+            self.send(CONTINUE)
+        if self._ended:
+            self._end_input()
+        self._advance()
 
     # --- writing
 
@@ -327,18 +318,25 @@ class ClientConnection(asyncio.Protocol):
 
     def overdue(self, now: float) -> None:
         """The deadline is over."""
-        if self.unsent:
+        if self._state is BODY:
+            self._body_is_late(now)
+        elif self.unsent:
             if self._taking.is_stuck(now, self.unsent):
                 self.abort()
             else:
                 self.deadline = now + min(
                     SEND_CHECK_SECONDS, self.front.settings.keepalive_timeout or SEND_CHECK_SECONDS
                 )
-        elif self._state is WORK:
+        elif self._state in (ASK, WORK):
             self.deadline = now + SEND_CHECK_SECONDS
-        elif self._state is BODY:
-            self._refuse(ClientError(408, "the body came too slowly"))
         elif self._state is HEAD and not self._parser.idle:
             self._refuse(ClientError(408, "the head came too slowly"))
         else:
             self.close()
+
+    def _body_is_late(self, now: float) -> None:
+        pace, request = self._pace, self._request
+        if request is not None and pace is not None and pace.is_over(now):
+            request.input_timed_out(pace.most)
+        else:
+            self._refuse(ClientError(408, "the body came too slowly"))

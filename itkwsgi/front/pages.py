@@ -48,10 +48,13 @@ SIGNATURE = Markup("<address>{}</address>\n")
 
 # Where werkzeug has no words, or those of a proxy.
 TEXTS = {
+    408: "What was sent took too long to arrive.",
+    413: "What was sent is larger than this site takes.",
     421: "This server has no site of that name.",
     500: "This site could not answer.",
     502: "This site did not answer properly.",
     503: "This site is too busy at the moment. Please try again shortly.",
+    504: "This site took too long to answer.",
     507: "There is no room for what was sent.",
 }
 

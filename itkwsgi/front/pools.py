@@ -2,7 +2,7 @@
 
 A child could send descriptors along with, or instead of, an answer, and to take one of them can hold this process for
 as long as its sender likes (see `linux.fds`).  Where the kernel does not refuse them for us, such a connection is never
-read and never closed again, and its site is not asked any more: nobody but an attacker does that.
+read and never closed again, and its site, with all its parts, is not asked any more: nobody but an attacker does that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pools:
     """What all exchanges share.  ``path`` gives the socket of a site's pool; the process's directory is that of the
     pools."""
 
-    __slots__ = ("admission", "banned", "kept", "path", "poller", "refuses", "waker")
+    __slots__ = ("admission", "banned", "ended", "kept", "path", "poller", "refuses", "waker")
 
     def __init__(self, poller: Poller, admission: Admission, waker: Waker, path: Callable[[int], str]) -> None:
         self.poller = poller
@@ -36,6 +36,7 @@ class Pools:
         self.path = path
         self.refuses = kernel_refuses_descriptors()
         self.banned: set[int] = set()  # sites that sent some
+        self.ended: set[int] = set()  # and which of their pools did
         self.kept: list[socket.socket] = []  # and the sockets these are in
 
     def connect(self, site: int) -> socket.socket:
@@ -76,8 +77,9 @@ class Pools:
 
     def _ban(self, site: Site, sock: socket.socket) -> None:
         self.kept.append(sock)
-        if site.index not in self.banned:
-            self.banned.add(site.index)
+        self.banned.add(site.owner)
+        if site.index not in self.ended:
+            self.ended.add(site.index)
             self.waker.end(site.index)
 
 

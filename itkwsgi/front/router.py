@@ -1,20 +1,31 @@
-"""Which site answers: by the listener and the host.  Pure.
+"""Which site answers, by the listener and the host; which part of it and within which limits, by the path.  Pure.
 
 For one listener: the exact name, else the longest ``*.`` pattern (the star is one label or more, and never none), else
 that listener's default site, else nobody.  Each step is a look-up in a dict, so ten thousand sites cost what one does;
 listeners that serve the same sites share one table.
+
+Prefixes match whole segments of the path in the form in which a site's own process matches them (ini.match): no empty
+segments, no "." and "..".  Else a visitor could write a path such that here one place is meant and there another.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from itkwsgi.front.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from itkwsgi.front.settings import Site
+    from itkwsgi.front.settings import Limits, Site
+
+
+class Route(NamedTuple):
+    """Which site is meant; what serves this path of it, a part or the site itself; what the front keeps there."""
+
+    site: Site
+    pool: Site
+    limits: Limits
 
 
 class Table:
@@ -55,16 +66,17 @@ class Table:
 
 
 class Router:
-    """The tables of all listeners."""
+    """The tables of all listeners.  Parts of sites are in none: no name leads to them."""
 
-    __slots__ = ("_tables",)
+    __slots__ = ("_by_index", "_tables")
 
     def __init__(self, sites: Sequence[Site], listeners: int) -> None:
+        self._by_index = {site.index: site for site in sites}
         shared: dict[tuple[int, ...], Table] = {}
         self._tables: list[Table] = []
         members: list[list[int]] = [[] for _ in range(listeners)]
         for position, site in enumerate(sites):
-            for listener in site.listeners:
+            for listener in site.listeners if site.part_of is None else ():
                 members[listener].append(position)
         for positions in map(tuple, members):
             if positions not in shared:
@@ -82,6 +94,41 @@ class Router:
         if not host:
             raise Refusal(400, "the request names no host, and no site is the default")
         raise Refusal(421, "no site answers for this name here")
+
+    def route(self, listener: int, host: str, path: bytes) -> Route:
+        """All of it.  Raises `Refusal` as `find`."""
+        site = self.find(listener, host)
+        return Route(site, self.part(site, path), self.limits(site, path))
+
+    def part(self, site: Site, path: bytes) -> Site:
+        """What serves that path, percent-decoded: a part of the site, or it itself."""
+        if not site.parts:
+            return site
+        place = place_of(path)
+        for prefix, index in site.parts:
+            if is_below(place, prefix):
+                return self._by_index[index]
+        return site
+
+    def limits(self, site: Site, path: bytes) -> Limits:
+        """What the front keeps for that path."""
+        if len(site.limits) > 1:
+            place = place_of(path)
+            for prefix, limits in site.limits:
+                if is_below(place, prefix):
+                    return limits
+        return site.limits[-1][1]
+
+
+def place_of(path: bytes) -> bytes:
+    """The path's canonical form, with a slash at its end."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".", b"..")]
+    return b"/%b/" % b"/".join(parts) if parts else b"/"
+
+
+def is_below(place: bytes, prefix: bytes) -> bool:
+    """Is what `place_of` gave that prefix, or below it?"""
+    return place.startswith(prefix + b"/")
 
 
 def normal(host: str) -> str:

@@ -6,9 +6,11 @@ full queue means busy.  Once something was sent there is no second try, for a PO
 
 The body is sent while the answer is read; an answer that is complete ends the sending.  An answer without END_REQUEST
 is a truncated one, whatever its bytes say.  After END_REQUEST the visitor is done with it, but the slot is not: the
-connection stays until the child closes it, which is when the work after the answer is over.
+connection stays until the child closes it, which is when the work after the answer is over.  How long an answer may
+take is the client's to watch.
 
-A child may send descriptors instead of an answer: see `front.pools`.
+A child that ran nothing may say so (AGAIN): its site's code changed, and the request goes to the next pool.  It may
+also send descriptors instead of an answer: see `front.pools`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from itkwsgi.errors import AppError
 from itkwsgi.front.poller import HANGUP, READ, WRITE
 from itkwsgi.front.refusal import Refusal
 from itkwsgi.wire import fastcgi
+from itkwsgi.wire.answers import AnswerDecoder
 from itkwsgi.wire.cgi import AnswerHead, AnswerHeadDecoder
 
 if TYPE_CHECKING:
@@ -35,21 +38,23 @@ MOST_WAKES = 4
 # Of what a pool sends as STDERR, per answer: a site's own log is elsewhere.
 MOST_STDERR = 4 * 1024
 
-NO_BODY = fastcgi.encode_stdin(b"")
+END_OF_BODY = fastcgi.encode_stdin(b"")
 
 
 class Client(Protocol):
     """Who asked, and gets the answer.  Any of these may call `Exchange.abandon`."""
 
     def answer_came(self, head: AnswerHead | None, data: bytes, ended: bool) -> None:
-        """A part of the answer: first one with its head, later ones with None; ``ended`` with the last, which is
-        proper."""
+        """A part of the answer, with its head the first time; ``ended`` with the last, which is a proper end."""
 
     def answer_failed(self, refusal: Refusal) -> None:
         """There is no answer, or no more of it."""
 
     def pool_wrote(self, text: bytes) -> None:
         """A line or more for the log."""
+
+    def time_told(self, seconds: float | None) -> None:
+        """What the site says of how long this request may take in all; None for any time."""
 
 
 class Exchange:
@@ -69,18 +74,20 @@ class Exchange:
         "_stderr_left",
         "_wakes_left",
         "_watched",
+        "_whole",
     )
 
     def __init__(self, pools: Pools, site: Site, client: Client, request: bytes, body: Body | None) -> None:
-        """``request``: the encoded head.  ``body`` stays the caller's; it is not read once this exchange is over."""
+        """``request``: all but the body, which stays the caller's and is not read once this exchange is over."""
         self._pools = pools
         self._site = site
         self._client: Client | None = client
         self._request = request
+        self._whole = body
         self._body = body
         self._body_at = 0
         self._sock: socket.socket | None = None
-        self._decoder = fastcgi.AnswerDecoder()
+        self._decoder = AnswerDecoder()
         self._answer: AnswerHeadDecoder | None = AnswerHeadDecoder()  # None once the head was found
         self._outgoing = memoryview(b"")
         self._watched = 0  # the events it is watched for
@@ -92,7 +99,7 @@ class Exchange:
     def start(self) -> None:
         """Connect and send; the client hears of it later, or at once when there is nothing to wait for."""
         admission = self._pools.admission
-        if self._site.index in self._pools.banned:
+        if self._site.owner in self._pools.banned:
             self._fail(Refusal(502, "the site sent descriptors; it is not asked again until the server is restarted"))
             return
         if not admission.enter(self._site):
@@ -166,7 +173,7 @@ class Exchange:
     def _load(self, start: bytes = b"") -> bool:
         """Put the next piece of the body where it is sent from, behind these bytes; False when that failed."""
         try:
-            piece = NO_BODY if self._body is None else self._next_piece(self._body)
+            piece = b"" if self._body is None else self._next_piece(self._body)
         except OSError as error:
             self._fail(Refusal(500, f"the spooled body cannot be read: {error.strerror}"))
             return False
@@ -181,7 +188,7 @@ class Exchange:
         if self._body_at < body.size:
             return piece
         self._body = None
-        return piece + NO_BODY
+        return piece + END_OF_BODY
 
     def _send(self, sock: socket.socket) -> None:
         """One send; the rest when there is room."""
@@ -248,8 +255,10 @@ class Exchange:
                 pieces.append(event.data)
             elif isinstance(event, fastcgi.RequestEnded):
                 ended = event
-            else:
+            elif isinstance(event, fastcgi.StderrData):
                 self._take_stderr(event.data)
+            elif self._client is not None:
+                self._client.time_told(event.seconds)
         self._deliver(pieces[0] if len(pieces) == 1 else b"".join(pieces), ended)
 
     def _take_stderr(self, data: bytes) -> None:
@@ -260,7 +269,11 @@ class Exchange:
     def _deliver(self, data: bytes, ended: fastcgi.RequestEnded | None) -> None:
         """Pass it on.  Raises `ProtocolError` for a malformed head."""
         if ended is not None and ended.protocol_status != fastcgi.REQUEST_COMPLETE:
-            self._fail(refused_by_pool(ended.protocol_status))
+            begun = data or self._answer is None or self._answer.begun
+            if ended.protocol_status == fastcgi.AGAIN and not begun and self._wakes_left:
+                self._ask_again()
+            else:
+                self._fail(refused_by_pool(ended.protocol_status))
             return
         head = None
         if self._answer is not None:
@@ -278,6 +291,16 @@ class Exchange:
             self._watch(READ)
         if client is not None and (head is not None or data or ended is not None):
             client.answer_came(head, data, ended is not None)
+
+    def _ask_again(self) -> None:
+        """The child ran nothing, for the site's code changed: its next pool is to answer."""
+        self._wakes_left -= 1
+        self._close()
+        self._watched = 0
+        self._decoder = AnswerDecoder()
+        self._answer = AnswerHeadDecoder()
+        self._body, self._body_at = self._whole, 0
+        self.start()
 
     # --- the client's hands
 
@@ -299,9 +322,13 @@ class Exchange:
         self._pools.waker.forget(self._site.index, self)
         self._close()
 
-    def _fail(self, refusal: Refusal) -> None:
-        client = self._client
+    def hang_up(self) -> None:
+        """Nothing more of it is wanted, nor is the child waited for that may still be at work on it."""
         self._client = None
+        self._close()
+
+    def _fail(self, refusal: Refusal) -> None:
+        client, self._client = self._client, None
         self._close()
         if client is not None:
             client.answer_failed(refusal)

@@ -8,14 +8,18 @@ from __future__ import annotations
 from itkwsgi.ini.values import (
     Fault,
     Wrong,
+    parse_charset,
     parse_choice,
+    parse_filter,
     parse_flag,
     parse_integer,
+    parse_locale,
     parse_mode,
     parse_path,
     parse_size,
     parse_text,
     parse_time,
+    parse_zone,
     shown,
 )
 
@@ -52,6 +56,9 @@ TIME_ABOVE_0 = plain("time", lambda raw: parse_time(raw, zero=False), TIME.schem
 SIZE = plain("size", parse_size, {"type": ["string", "integer"]}, "bytes")
 PATH = Kind("path", parse_path, TEXT_SCHEMA)
 MODE = plain("file mode", parse_mode, {"type": ["string", "integer"]})
+ZONE = plain("time zone", parse_zone, TEXT_SCHEMA)
+LOCALE = plain("locale", parse_locale, TEXT_SCHEMA)
+CHARSET = plain("charset", parse_charset, TEXT_SCHEMA)
 UMASK = plain("umask", lambda raw: parse_mode(raw, "umask", "027"), MODE.schema)
 
 
@@ -107,3 +114,22 @@ def one_or_list_of(kind: Kind) -> Kind:
         return (kind.parse(raw, directory),) if isinstance(raw, str) else listed.parse(raw, directory)
 
     return Kind(listed.name, parse, {"oneOf": [listed.schema, kind.schema]}, listed.unit)
+
+
+def limit(kind: Kind) -> Kind:
+    """As that kind, but 0 is no limit."""
+    return Kind(kind.name, lambda raw, directory: kind.parse(raw, directory) or None, kind.schema, kind.unit)
+
+
+def some(kind: Kind) -> Kind:
+    """A list that is not empty: that would read as "nothing at all" and mean "no restriction"."""
+
+    def parse(raw: object, directory: str) -> object:
+        if raw == []:
+            raise Wrong("it is empty", 'write "none" for no restriction')
+        return kind.parse(raw, directory)
+
+    return Kind(kind.name, parse, kind.schema, kind.unit)
+
+
+FILTERS = one_or_list_of(plain("filter of warnings", parse_filter, TEXT_SCHEMA))

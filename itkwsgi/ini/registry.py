@@ -1,86 +1,82 @@
 """Every setting, declared once.  None is here that has no effect.
 
-The mode says who may set it: PERDIR is a site's own files below its directories, ALL its code too, SYSTEM neither; an
-administrator may set any.  How it is enforced: by the kernel, so that nothing a site does gets past it; by the runtime,
-which sets it up and no more; or not at all, as advice to the code.
-
 A limit is the soft rlimit as a ``value``, the hard one as an ``admin_value`` (getrlimit(2)).  "none" clears: no limit,
-nothing set.  Names and meanings follow PHP where PHP has them.
+nothing set; for what cannot be nothing it is the default.  Names and meanings follow PHP where PHP has them.
 """
 
 from __future__ import annotations
 
-from itkwsgi.ini.kinds import PATH, UMASK, Kind, choice, integer, one_or_list_of, size
-from itkwsgi.ini.values import Wrong
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-ALL = "ALL"
-PERDIR = "PERDIR"
-SYSTEM = "SYSTEM"
-
-KERNEL = "kernel"
-RUNTIME = "runtime"
-ADVISORY = "advisory"
-
-NONE = "none"
-
-
-class Setting:
-    """A setting.  ``default`` and ``none`` are values as the program holds them: without a word, and for "none"."""
-
-    __slots__ = ("default", "enforced", "help", "kind", "mode", "name", "none")
-
-    def __init__(
-        self, name: str, kind: Kind, mode: str, enforced: str, help: str, default: Any = None, none: Any = None
-    ) -> None:
-        self.name, self.kind, self.mode, self.enforced, self.help = name, kind, mode, enforced, help
-        self.default, self.none = default, none
-
-    def parse(self, raw: object, directory: str) -> Any:
-        """The value of what was written; relative paths start at directory.  Raises `Wrong`."""
-        if isinstance(raw, str) and raw.lower() == NONE:
-            return self.none
-        return self.kind.parse(raw, directory)
-
-    def __repr__(self) -> str:
-        return f"Setting({self.name!r})"
-
-
-def _some_paths(kind: Kind) -> Kind:
-    """An empty list would read as "nothing at all" and mean "no restriction"."""
-
-    def parse(raw: object, directory: str) -> object:
-        if raw == []:
-            raise Wrong("it is empty", f'write "{NONE}" for no restriction')
-        return kind.parse(raw, directory)
-
-    return Kind(kind.name, parse, kind.schema, kind.unit)
-
+from itkwsgi.ini.kinds import (
+    CHARSET,
+    FILTERS,
+    FLAG,
+    LOCALE,
+    PATH,
+    SIZE,
+    TIME,
+    UMASK,
+    ZONE,
+    choice,
+    integer,
+    limit,
+    one_or_list_of,
+    size,
+    some,
+)
+from itkwsgi.ini.setting import ALL, KERNEL, PERDIR, RUNTIME, SYSTEM, Setting
 
 DISABLE_WORDS = ("exec", "network", "fork", "ptrace")
 
 SETTINGS = (
+    # --- limits
     Setting(
-        "open_basedir",
-        _some_paths(one_or_list_of(PATH)),
+        "memory_limit",
+        size(2**22, 2**50),
         ALL,
         KERNEL,
-        "The directories in which files can be opened, and what a program needs by itself: the interpreter, libraries, "
-        "name resolution, tmp_dir.",
-        default=(),
-        none=(),
+        "Memory of one process that is its own, the interpreter's and what was imported included (RLIMIT_DATA): beyond "
+        "it there is a MemoryError.",
+        default=128 * 2**20,
     ),
     Setting(
-        "disable",
-        one_or_list_of(choice(*DISABLE_WORDS)),
-        SYSTEM,
+        "max_execution_time",
+        limit(TIME),
+        ALL,
         KERNEL,
-        "What the site's processes cannot do: exec another program, use the network, fork, ptrace.",
-        default=(),
-        none=(),
+        "Seconds of processor time for one request: then TimeLimitExceeded is raised in it, 2 s later the process is "
+        "ended (RLIMIT_CPU).  0 is no limit.",
+        default=30.0,
+    ),
+    Setting(
+        "request_timeout",
+        limit(TIME),
+        PERDIR,
+        RUNTIME,
+        "Seconds for one request, by the clock on the wall: then it is ended and answered 504.  0 is no limit.",
+    ),
+    Setting(
+        "slow_request",
+        limit(TIME),
+        PERDIR,
+        RUNTIME,
+        "Of a request that takes longer the stacks of its threads are written to the log; it goes on.  0 is never.",
+    ),
+    Setting(
+        "max_input_time",
+        limit(TIME),
+        PERDIR,
+        RUNTIME,
+        "Seconds for the body of a request to come in: then 408.  0 is no limit.  The front keeps what the "
+        "administrator said: the body is there before the site is asked; a site's own file counts behind its "
+        "pool_socket.",
+    ),
+    Setting(
+        "post_max_size",
+        limit(SIZE),
+        PERDIR,
+        RUNTIME,
+        "The largest body of a request; a larger one is answered 413 and the app does not see it.  0 is no limit.",
+        default=8 * 2**20,
     ),
     Setting(
         "max_processes",
@@ -99,6 +95,149 @@ SETTINGS = (
     ),
     Setting("max_file_size", size(2**10, 2**60), ALL, KERNEL, "How large a process can make a file."),
     Setting(
+        "recursion_limit",
+        integer(50, 10**7, "frames"),
+        ALL,
+        RUNTIME,
+        "How deep Python calls may nest (sys.setrecursionlimit).",
+        default=1000,
+        none=1000,
+    ),
+    Setting(
+        "default_socket_timeout",
+        limit(TIME),
+        ALL,
+        RUNTIME,
+        "How long the site's own connections to others wait (socket.setdefaulttimeout).",
+        default=60.0,
+    ),
+    # --- walls
+    Setting(
+        "open_basedir",
+        some(one_or_list_of(PATH)),
+        ALL,
+        KERNEL,
+        "The directories in which files can be opened, and what a program needs by itself: the interpreter, libraries, "
+        "name resolution, tmp_dir.  A site's own files and code can only narrow it.",
+        default=(),
+        none=(),
+    ),
+    Setting(
+        "disable",
+        one_or_list_of(choice(*DISABLE_WORDS)),
+        SYSTEM,
+        KERNEL,
+        "What the site's processes cannot do: exec another program, use the network, fork, ptrace.",
+        default=(),
+        none=(),
+    ),
+    Setting(
+        "engine",
+        FLAG,
+        PERDIR,
+        RUNTIME,
+        "Whether anything runs here at all; off, what would run is answered 403.",
+        default=True,
+        none=True,
+    ),
+    Setting(
+        "expose_server",
+        FLAG,
+        SYSTEM,
+        RUNTIME,
+        "Whether answers name the server (the Server field, the foot of its error pages).",
+        default=True,
+        none=True,
+    ),
+    # --- errors
+    Setting(
+        "display_errors",
+        FLAG,
+        ALL,
+        RUNTIME,
+        "Whether the visitor sees the traceback of what failed.  For development only.",
+        default=False,
+        none=False,
+    ),
+    Setting(
+        "log_errors",
+        FLAG,
+        ALL,
+        RUNTIME,
+        "Whether the traceback of what failed is written to the log.",
+        default=True,
+        none=True,
+    ),
+    Setting(
+        "error_log",
+        PATH,
+        ALL,
+        RUNTIME,
+        "A further file for tracebacks and wsgi.errors, written as the site's user.",
+    ),
+    Setting(
+        "warnings",
+        FILTERS,
+        ALL,
+        RUNTIME,
+        "Filters of Python's warnings, as after -W: error, ignore::DeprecationWarning; the last one that matches "
+        "counts.",
+        default=(),
+        none=(),
+    ),
+    # --- surroundings
+    Setting(
+        "timezone",
+        ZONE,
+        ALL,
+        RUNTIME,
+        "The time zone (TZ): Europe/Berlin; none is the machine's.",
+        default="UTC",
+    ),
+    Setting("locale", LOCALE, ALL, RUNTIME, "The locale (LC_ALL): de_DE.UTF-8; else C with UTF-8."),
+    Setting(
+        "default_charset",
+        CHARSET,
+        ALL,
+        RUNTIME,
+        "The charset of text that names none.  Where it is said, the app's text/* answers without a charset get it.",
+        default="UTF-8",
+    ),
+    Setting(
+        "include_path",
+        one_or_list_of(PATH),
+        ALL,
+        RUNTIME,
+        "Directories of modules, on sys.path after the site's root.",
+        default=(),
+        none=(),
+    ),
+    Setting(
+        "auto_prepend_file",
+        PATH,
+        PERDIR,
+        RUNTIME,
+        "A Python file that is run before the app is imported; one that only a directory names, before each of its "
+        "requests.",
+    ),
+    Setting(
+        "auto_append_file",
+        PATH,
+        PERDIR,
+        RUNTIME,
+        "A Python file that is run after each answer, when the visitor is gone; it finds environ in its globals.",
+    ),
+    Setting(
+        "optimize",
+        integer(0, 2),
+        PERDIR,
+        RUNTIME,
+        "1: without assert statements, 2: without docstrings too (python -O and -OO).",
+        default=0,
+        none=0,
+    ),
+    Setting("tmp_dir", PATH, ALL, RUNTIME, "Where temporary files go (TMPDIR); else a directory of the site's own."),
+    Setting(
         "umask",
         UMASK,
         ALL,
@@ -107,38 +246,47 @@ SETTINGS = (
         default=0o022,
         none=0o022,
     ),
-    Setting("tmp_dir", PATH, ALL, RUNTIME, "Where temporary files go (TMPDIR); else a directory of the site's own."),
+    # --- the code
+    Setting(
+        "revalidate",
+        TIME,
+        PERDIR,
+        RUNTIME,
+        "How often it is looked whether a loaded file of the site changed; then the site is imported anew, and the "
+        "same request answered by the new code.  0 is with every request, none is never.",
+        default=2.0,
+    ),
+    Setting(
+        "update_protection",
+        TIME,
+        PERDIR,
+        RUNTIME,
+        "A file that changed less than so long ago is left alone for now: it may still be uploading.",
+        default=2.0,
+        none=0.0,
+    ),
+    # --- the answer
+    Setting(
+        "output_buffering",
+        SIZE,
+        PERDIR,
+        RUNTIME,
+        "Bytes of an answer that are gathered before any is sent; 0 sends each piece at once.",
+        default=0,
+        none=0,
+    ),
+    Setting(
+        "ignore_user_abort",
+        FLAG,
+        ALL,
+        RUNTIME,
+        "Whether a request is worked to its end though the visitor went away; off, it ends when it next sends.",
+        default=False,
+        none=False,
+    ),
 )
 
 # Names of the full registry that this version does not have.
-LATER = frozenset(
-    (
-        "auto_append_file",
-        "auto_prepend_file",
-        "default_charset",
-        "default_socket_timeout",
-        "display_errors",
-        "engine",
-        "error_log",
-        "expose_server",
-        "ignore_user_abort",
-        "include_path",
-        "locale",
-        "log_errors",
-        "max_execution_time",
-        "max_input_time",
-        "memory_limit",
-        "optimize",
-        "output_buffering",
-        "post_max_size",
-        "recursion_limit",
-        "request_timeout",
-        "revalidate",
-        "slow_request",
-        "timezone",
-        "update_protection",
-        "warnings",
-    )
-)
+LATER: frozenset[str] = frozenset()
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -74,8 +74,14 @@ def quoted(text: str, longest: int = 80) -> str:
     """The text in quotes on one line, whatever is in it; cut when very long."""
     if len(text) > longest:
         text = text[: longest - 3] + "..."
-    escaped = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return '"' + "".join(escaped) + '"'
+    return f'"{printable(text)}"'
+
+
+def printable(text: str) -> str:
+    """The text on one line, whatever is in it: a name of a file can forge no line of a log."""
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() else char.encode("unicode_escape").decode() for char in text])
 
 
 def shown(raw: object) -> str:
@@ -115,7 +121,7 @@ def within(value: int, low: int, high: int, unit: str = "") -> int:
     """The number, if it is."""
     tail = f" {unit}" if unit else ""
     if value < low:
-        raise Wrong(f"{value} is too small: at least {low}{tail}")
+        raise Wrong(f"{shown(value)} is too small: at least {low}{tail}")
     if value > high:
         raise Wrong(f"{shown(value)} is too big: at most {high}{tail}")
     return value
@@ -146,14 +152,14 @@ def parse_time(raw: object, zero: bool = True) -> float:
     if isinstance(raw, str):
         seconds = _seconds_of(raw)
     elif isinstance(raw, (int, float)) and not isinstance(raw, bool) and raw - raw == 0:  # neither infinite nor NaN
-        seconds = float(min(raw, 10**18))
+        seconds = float(max(min(raw, 10**18), -1))
     if seconds is None:
         raise Wrong(f"{shown(raw)} is not a time", 'write "30s", "500ms", "5m", "1h" or a number of seconds')
     if seconds < 0 or (seconds == 0 and not zero):
         raise Wrong(f"{shown(raw)} is too short: it must be {'at least' if zero else 'more than'} 0")
     if seconds > LONGEST_TIME:
         raise Wrong(f"{shown(raw)} is too long: at most 366 days")
-    return seconds
+    return max(round(seconds, 9), 1e-9) if seconds else 0.0  # whole nanoseconds, so that digits can say all of it
 
 
 def _seconds_of(text: str) -> float | None:
@@ -215,3 +221,55 @@ def parse_path(raw: object, directory: str) -> str:
     except UnicodeEncodeError:
         raise Wrong(f"{shown(raw)} cannot be a path in this locale", "start the server with a UTF-8 locale") from None
     return "/" + os.path.normpath(os.path.join(directory, text)).lstrip("/")
+
+
+# --- what the interpreter and the C library understand
+
+_ZONES = "/usr/share/zoneinfo"
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-+@")
+_WARNING_ACTIONS = ("default", "error", "ignore", "always", "module", "once")
+
+
+def parse_zone(raw: object) -> str:
+    """A name of the time zone database, or a rule as in TZ (tzset(3)): Europe/Berlin, CET-1CEST,M3.5.0,M10.5.0/3."""
+    text = parse_text(raw)
+    parts = text.split("/")
+    named = all(part and part[0] != "." and _NAME.issuperset(part) for part in parts)
+    if named and (text == "UTC" or os.path.isfile(f"{_ZONES}/{text}")):
+        return text
+    if _is_zone_rule(text) or (named and not os.path.isdir(_ZONES)):
+        return text
+    raise Wrong(f"{shown(raw)} is no time zone of this machine", 'write "Europe/Berlin", "UTC"')
+
+
+def _is_zone_rule(text: str) -> bool:
+    """An abbreviation of three letters or more and an offset; then what the C library makes of it."""
+    letters = next((at for at, char in enumerate(text) if not char.isalpha()), len(text))
+    rest = text[letters:].lstrip("+-")
+    return text.isascii() and letters >= 3 and rest[:1].isdigit() and _NAME.union(",/:").issuperset(text)
+
+
+def parse_locale(raw: object) -> str:
+    """A name for setlocale(3): de_DE.UTF-8.  Whether this machine has it shows when it is used."""
+    text = parse_text(raw)
+    if not _NAME.issuperset(text) or text[0] == ".":
+        raise Wrong(f"{shown(raw)} is no locale", 'write "de_DE.UTF-8", "C.UTF-8"')
+    return text
+
+
+def parse_charset(raw: object) -> str:
+    """A name as in Content-Type: UTF-8."""
+    text = parse_text(raw)
+    if not _NAME.issuperset(text):
+        raise Wrong(f"{shown(raw)} is no charset", 'write "UTF-8"')
+    return text
+
+
+def parse_filter(raw: object) -> str:
+    """action:message:category:module:line, of which all but the action may be missing (python -W)."""
+    text = parse_text(raw)
+    fields = [field.strip() for field in text.split(":")]
+    line = fields[4] if len(fields) > 4 else ""
+    if fields[0] not in _WARNING_ACTIONS or len(fields) > 5 or (line and not is_digits(line, 9)):
+        raise Wrong(f"{shown(raw)} is no filter of warnings", 'write "error", "ignore::DeprecationWarning"')
+    return ":".join(fields)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Rule = tuple[str, int, bool]  # path, rights, whether it must be there
 
+ALL_RIGHTS = (1 << 16) - 1  # as many as a table handles
 # All that a rule can grant on what is no directory: execute, write, read, truncate, ioctl.
 FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 

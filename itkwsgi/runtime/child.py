@@ -18,13 +18,19 @@ import sys
 from _signal import SIG_SETMASK, SIGKILL, SIGUSR1, pthread_sigmask
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 
+from itkwsgi.errors import ClientError, TimeLimitExceeded
 from itkwsgi.linux.by_ctypes import set_death_signal
 from itkwsgi.runtime import failures, slots
+from itkwsgi.runtime.board import printable
 from itkwsgi.runtime.connection import Connection, VisitorGone, body_file
 from itkwsgi.runtime.environ import build_environ
 from itkwsgi.runtime.finish import leave
+from itkwsgi.runtime.pages import PageApp
 from itkwsgi.runtime.place import children_enter, enter_site
+from itkwsgi.runtime.requests import ErrorStream, Governed, Outdated
+from itkwsgi.runtime.usual import begin_as_usual
 from itkwsgi.runtime.wsgi import Answer, call_app
+from itkwsgi.wire.fastcgi import AGAIN, encode_end_request
 from itkwsgi.wire.records import ProtocolError
 
 TYPE_CHECKING = False
@@ -42,9 +48,12 @@ class QueueDrained(Exception):
 
 
 class Child:
-    """One forked process of a pool.  The pool makes it before it forks, and gives it its slot."""
+    """One forked process of a pool.  The pool makes it before it forks, and gives it its slot.
 
-    __slots__ = ("allowed", "once", "plan", "pool", "slot")
+    ``for_front``: the request at work came from the front, not from another web server.
+    """
+
+    __slots__ = ("allowed", "for_front", "governed", "in_force_before", "once", "plan", "pool", "slot")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -52,6 +61,9 @@ class Child:
         self.slot = 0
         self.once = self.plan["requests_per_child"] == 1
         self.allowed = (self.plan["peer_uid"], 0)  # the front, and root
+        self.for_front = True
+        self.governed = Governed(self)
+        self.in_force_before: dict[str, Any] = {}
 
     def run(self) -> None:
         """The whole life of the child; never returns."""
@@ -91,11 +103,16 @@ class Child:
 
             confine_child(walls)
         if children_enter(self.plan):
+            self.pool.board.post_no_more()  # code of the site, which its pool is to hear nothing of
             enter_site(self.plan)
 
     def serve_all(self) -> int:
         """Serve as many requests as this child may; returns the exit status."""
         left = self.plan["requests_per_child"] or -1
+        if not self.once:
+            self.in_force_before = dict(self.pool.in_force.settings)
+        if self.pool.usual is None:
+            self.governed.touch()
         while left:
             sock = self.accept()
             if self.once:
@@ -105,7 +122,7 @@ class Child:
                 return status  # the connection ends with the process: work after the answer holds its slot
             sock.close()
             left -= 1
-            if self.pool.slots.should_end():
+            if not self.governed.end() or self.pool.slots.should_end():
                 break
             self.tell(slots.IDLE)
         return 0
@@ -115,6 +132,11 @@ class Child:
         self.pool.slots.mark(self.slot, state)
         if self.pool.slots.pool_is_needed():
             os.kill(self.pool.pid, SIGUSR1)
+
+    def call_pool(self) -> None:
+        """There is something on the board for it."""
+        self.pool.slots.call()
+        os.kill(self.pool.pid, SIGUSR1)
 
     def accept(self) -> socket:
         """Wait for a connection that may be served; raises `QueueDrained` at the end of a retired listener."""
@@ -132,7 +154,8 @@ class Child:
                 raise
             sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
             self.tell(slots.BUSY)
-            if listener is self.pool.external or self.is_front(sock):
+            self.for_front = listener is not self.pool.external
+            if not self.for_front or self.is_front(sock):
                 sock.setblocking(True)
                 return sock
             sock.close()
@@ -160,9 +183,14 @@ class Child:
             params = connection.receive_head()
             if params is None:
                 return 0
-            self.pool.title.show(self.pool.title.compose(self.describe(params)))
-            return self.answer(connection, params)
+            method, path = params.get(b"REQUEST_METHOD", b"?"), path_of(params)
+            label = b"%b %b" % (method, path)
+            self.pool.title.show(self.pool.title.compose(self.pool.title_start + label))
+            return self.answer(connection, params, path, label)
         except VisitorGone:
+            return 0
+        except Outdated:
+            connection.send(encode_end_request(0, AGAIN, connection.request_id))
             return 0
         except ProtocolError as error:
             failures.log(f"a web server spoke broken FastCGI: {error}")
@@ -171,24 +199,51 @@ class Child:
             if not self.once:
                 self.pool.title.show(self.pool.idle_title)
 
-    def describe(self, params: dict[bytes, bytes]) -> str:
-        """The process title: method and path, never a query string."""
-        method = params.get(b"REQUEST_METHOD", b"?").decode("latin-1")
-        path = (params.get(b"SCRIPT_NAME", b"") + params.get(b"PATH_INFO", b"")).decode("latin-1")
-        return f"itkwsgi: child {self.plan['name']} {method} {path}"
-
-    def answer(self, connection: Connection, params: dict[bytes, bytes]) -> int:
-        """Run the app; an error before the first byte is a 500 page, after it a visibly broken answer."""
+    def answer(self, connection: Connection, params: dict[bytes, bytes], path: bytes, label: bytes) -> int:
+        """Run the app; an error before the first byte is a page, after it a visibly broken answer."""
         environ = build_environ(params, body_file(connection), sys.stderr, mount=self.plan["mount"], once=self.once)
-        method = environ["REQUEST_METHOD"]
-        answer = Answer(connection, connection.request_id, bodiless=method == "HEAD")
+        answer = Answer(connection, connection.request_id, bodiless=environ["REQUEST_METHOD"] == "HEAD")
         try:
-            call_app(self.application(), environ, answer)
-        except VisitorGone:
+            self.run_app(environ, connection, answer, path, label)
+        except (VisitorGone, Outdated):
             raise
         except BaseException as error:  # SystemExit too: the app ends its request, not the server's bookkeeping
-            return self.failed(error, answer, f"{method} {environ['PATH_INFO']}")
+            return self.failed(error, answer, environ, label)
         return 0
+
+    def run_app(
+        self, environ: dict[str, Any], connection: Connection, answer: Answer, path: bytes, label: bytes
+    ) -> None:
+        """The request under its settings."""
+        environ["itkwsgi.settings"] = answer.settings = connection.settings = self.pool.settings
+        if begin_as_usual(self.pool, self.slot, connection, label):
+            call_app(self.pool.app or self.application(), environ, answer)
+        else:
+            self.run_governed(environ, connection, answer, path, label)
+
+    def run_governed(
+        self, environ: dict[str, Any], connection: Connection, answer: Answer, path: bytes, label: bytes
+    ) -> None:
+        """The same, the long way."""
+        governed = self.governed
+        governed.begin(path.decode("latin-1"), label)
+        has_body = not connection.body_ended or "CONTENT_LENGTH" in environ
+        if not (has_body or governed.at_hand.is_special or connection.authorizer):
+            self.pool.settings.is_usual = True
+            call_app(self.pool.app or self.application(), environ, answer)
+            return
+        environ["wsgi.errors"] = ErrorStream(self.pool.settings)
+        answer.gather = governed.at_hand.output_buffering
+        refused = governed.refuse(environ, connection)
+        if refused is not None:
+            raise refused
+        if connection.authorizer:
+            call_app(go_on, environ, answer)
+            return
+        governed.watch(connection)
+        governed.prepend(environ)
+        call_app(self.application(), environ, answer)
+        governed.append(environ)
 
     def application(self) -> Callable[..., Any]:
         """The app: the pool's, or imported now (preload "none" and "framework"), once if that works."""
@@ -199,19 +254,59 @@ class Child:
             self.pool.app = app  # this process's alone: the pool's is another copy
         return app
 
-    def failed(self, error: BaseException, answer: Answer, request: str) -> int:
-        """Log the error; answer 500 while nothing was sent, else leave the answer unfinished."""
+    def failed(self, error: BaseException, answer: Answer, environ: dict[str, Any], label: bytes) -> int:
+        """Log the error; answer with a page while nothing was sent, else leave the answer unfinished."""
+        self.pool.time.stop()
+        request = printable(label)
         error_id = failures.new_id()
+        if isinstance(error, ClientError):
+            return self.refused(error, answer, f"{request}: {error.status} [{error_id}]: {error.reason}", error_id)
         if answer.ended:
-            failures.log_error(f"{request}: failed after its answer", error, error_id)
+            self.log_error(f"{request}: failed after its answer", error, error_id)
             return 0
         if answer.head_sent:
-            failures.log_error(f"{request}: broke off its answer after {answer.sent} bytes", error, error_id)
+            self.log_error(f"{request}: broke off its answer after {answer.sent} bytes", error, error_id)
             return 1
-        failures.log_error(f"{request}: failed", error, error_id)
-        page = Answer(answer.connection, answer.request_id, bodiless=answer.bodiless)
-        call_app(failures.FailedApp(error_id), {}, page)
+        self.log_error(f"{request}: {self.cause(error)}", error, error_id)
+        self.send_page(failures.FailedApp(error_id, error), environ, answer)
         return 0
+
+    def refused(self, error: ClientError, answer: Answer, line: str, error_id: str) -> int:
+        """The visitor's fault: a line in the log, no traceback."""
+        failures.log(line)
+        if not answer.head_sent:
+            self.send_page(PageApp(error.status, error_id), {}, answer)
+        return 0 if answer.ended else 1
+
+    def cause(self, error: BaseException) -> str:
+        """What failed, in words: a limit by its name."""
+        if isinstance(error, MemoryError):
+            limit = self.pool.settings["memory_limit"]
+            return f"memory_limit: there is no more memory within {limit} bytes" if limit else "there is no memory"
+        return str(error) if isinstance(error, TimeLimitExceeded) else "failed"
+
+    def log_error(self, what: str, error: BaseException, error_id: str) -> None:
+        """As `failures.log_error`.  What fills the memory is in the frames of a MemoryError: those go first."""
+        if isinstance(error, MemoryError):
+            error.__traceback__ = error.__context__ = None
+        failures.log_error(what, error, error_id, self.pool.settings)
+
+    def send_page(self, app: Callable[..., Any], environ: dict[str, Any], answer: Answer) -> None:
+        """A page of the server's in the app's place."""
+        page = Answer(answer.connection, answer.request_id, bodiless=answer.bodiless)
+        call_app(app, environ, page)
+        answer.ended = page.ended
+
+
+def path_of(params: dict[bytes, bytes]) -> bytes:
+    """The URL's whole path, whatever a web server made of its two parts."""
+    return params.get(b"SCRIPT_NAME", b"") + params.get(b"PATH_INFO", b"")
+
+
+def go_on(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """What an authorizer says when the request may come (FastCGI 1.0, section 6.3)."""
+    start_response("200 OK", [])
+    return [b""]
 
 
 def is_shut(listener: socket) -> bool:

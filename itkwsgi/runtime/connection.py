@@ -8,14 +8,17 @@ child.
 from __future__ import annotations
 
 import io
+import time
 
-from itkwsgi.errors import AppError
+from itkwsgi.errors import AppError, ClientError
 from itkwsgi.wire import fastcgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from typing import IO
+
+    from itkwsgi.runtime.settings import Settings
 
 READ_SIZE = 65536
 
@@ -25,14 +28,23 @@ class VisitorGone(AppError):
 
 
 class Connection:
-    """A request on an accepted socket.  Both directions, one request."""
+    """A request on an accepted socket.  Both directions, one request.
 
-    __slots__ = ("body_ended", "decoder", "request_id", "sock")
+    ``authorizer``: it is asked whether the request may come at all (FastCGI 1.0, section 6.3).  ``body_limit``: bytes,
+    None for any; ``body_time``: the last moment for the body, in monotonic seconds.  ``settings``: whether
+    the app is worked to its end though nobody takes the answer (ignore_user_abort).
+    """
+
+    __slots__ = ("authorizer", "body_ended", "body_limit", "body_time", "decoder", "request_id", "settings", "sock")
 
     def __init__(self, sock: socket) -> None:
         self.sock = sock
         self.request_id = 0
         self.body_ended = False
+        self.authorizer = False
+        self.body_limit: int | None = None
+        self.body_time: float | None = None
+        self.settings: Settings | None = None
 
     def receive_head(self) -> dict[bytes, bytes] | None:
         """Wait for the parameters of a request; None when the peer closed without one, or asked only for values."""
@@ -73,24 +85,43 @@ class Connection:
             self.send(fastcgi.encode_unknown_type(event.type))
         elif isinstance(event, fastcgi.RequestRefused):
             self.send(fastcgi.encode_end_request(0, fastcgi.CANT_MPX_CONN, request_id=event.request_id))
+        elif isinstance(event, fastcgi.RequestBegun) and event.role == fastcgi.AUTHORIZER:
+            self.authorizer = True
         elif isinstance(event, fastcgi.RequestBegun) and event.role != fastcgi.RESPONDER:
             self.send(fastcgi.encode_end_request(0, fastcgi.UNKNOWN_ROLE, request_id=event.request_id))
             raise VisitorGone(f"a web server asked for the FastCGI role {event.role}")
 
     def fill(self) -> bool:
-        """Read once; False at the end."""
-        data = self.sock.recv(READ_SIZE)
+        """Read once; False at the end.  Raises `ClientError` when the body's time is over."""
+        if self.body_time is None:
+            data = self.sock.recv(READ_SIZE)
+        else:
+            data = self.receive_until(self.body_time)
         self.decoder.feed(data)
         return bool(data)
 
+    def receive_until(self, end: float) -> bytes:
+        """Read once; raises `ClientError` 408 when there is nothing until then."""
+        try:
+            self.sock.settimeout(max(0.001, end - time.monotonic()))
+            return self.sock.recv(READ_SIZE)
+        except TimeoutError:
+            raise ClientError(408, "max_input_time: the body did not come in time") from None
+        finally:
+            self.sock.setblocking(True)
+
     def read_body(self) -> bytes:
-        """The next piece of the body, b"" at its end.  Raises `VisitorGone` when it never comes."""
+        """The next piece of the body, b"" at its end.
+
+        Raises `VisitorGone` when it never comes, `ClientError` when it is too large or too slow.
+        """
         while not self.body_ended:
             event = self.decoder.next_event()
             if event is None:
                 if not self.fill():
                     raise VisitorGone("the visitor went away within the request's body")
             elif isinstance(event, fastcgi.StdinData):
+                self.count(len(event.data))
                 return event.data
             elif isinstance(event, fastcgi.StdinEnd):
                 self.body_ended = True
@@ -98,12 +129,20 @@ class Connection:
                 raise VisitorGone("the web server gave up this request")
         return b""
 
+    def count(self, size: int) -> None:
+        """Hold the body to its limit."""
+        if self.body_limit is not None:
+            self.body_limit -= size
+            if self.body_limit < 0:
+                raise ClientError(413, "post_max_size: the body is larger")
+
     def send(self, data: bytes) -> None:
-        """Send encoded records.  Raises `VisitorGone` when nobody takes them any more."""
+        """Send encoded records.  Raises `VisitorGone` when nobody takes them any more, unless that is ignored."""
         try:
             self.sock.sendall(data)
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise VisitorGone("the visitor went away within the answer") from error
+            if self.settings is None or not self.settings["ignore_user_abort"]:
+                raise VisitorGone("the visitor went away within the answer") from error
 
 
 class BodyReader(io.RawIOBase):

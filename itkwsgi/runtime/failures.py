@@ -1,40 +1,23 @@
-"""What the visitor and the site's owner are told when the site failed: a plain page with an id, the cause under it in
-the log.
+"""What the visitor and the site's owner are told when the site failed: a page with an id, the cause in the log.
 
-The page never says what went wrong: that is for the log, which is the owner's.  It is the front's page of that status
-(front/pages.py), less the server's own line.
+With display_errors, which is for development, the page itself shows the traceback.  log_errors and error_log say
+whether and where else it is written: error_log is a file of the site's own, opened as the site's user.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+
+from itkwsgi.runtime.pages import PageApp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>500 Internal Server Error</title>
-<style>
-body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:0 auto;padding:14vh 1.5em 3em;overflow-wrap:anywhere;
-color:#23262b;background:#f7f6f3}}
-h1{{font-size:1.6em;line-height:1.25;letter-spacing:-.01em;margin:0 0 .6em}}
-h1 span{{display:block;font-size:1rem;letter-spacing:.05em;margin-bottom:.3em}}
-p{{margin:0 0 .6em}}
-h1 span,address{{color:#63686f}}
-address{{margin-top:2em;font-size:.875em;font-style:normal}}
-@media (prefers-color-scheme:dark){{body{{color:#e8e6e1;background:#17191c}}h1 span,address{{color:#9aa0a8}}}}
-</style>
-<h1><span>500</span> Internal Server Error</h1>
-<p>This site could not answer.</p>
-<p>Whoever runs this site finds the cause in the log under <code>{id}</code>.</p>
-</html>
-"""
+    from itkwsgi.runtime.settings import Settings
 
 
 def new_id() -> str:
@@ -51,35 +34,51 @@ def log(text: str) -> None:
     os.write(2, (text.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
 
 
-def log_error(what: str, error: BaseException, error_id: str) -> None:
-    """A traceback into the site's log, headed by what failed and the id on the visitor's page."""
+def log_error(what: str, error: BaseException, error_id: str, settings: Settings | None = None) -> None:
+    """A traceback into the site's log, headed by what failed and the id on the visitor's page.
+
+    ``settings``: log_errors and error_log of the request; without them it is logged.
+    """
+    if settings is not None and not settings["log_errors"]:
+        return
     import traceback  # only here: few processes need it, and all would carry it
 
     lines = traceback.format_exception(type(error), error, error.__traceback__)
-    log(f"{what} [{error_id}]\n{''.join(lines)}")
+    text = f"{what} [{error_id}]\n{''.join(lines)}"
+    log(text)
+    if settings is not None and settings["error_log"] is not None:
+        append_to(settings["error_log"], f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}")
+
+
+def append_to(path: str, text: str) -> None:
+    """Append to a file of the site's, as it is; one that cannot be written is said in the site's log.
+
+    No link is followed at its end, and nothing is waited for (a FIFO).  In one write, so that what several processes
+    append does not mix.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o640)
+        try:
+            os.write(fd, text.encode("utf-8", "backslashreplace"))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        log(f"error_log = {path!r} cannot be written: {error.strerror}")
 
 
 class FailedApp:
-    """Stands in for an app that could not be imported: every answer is 500, with the id of the traceback in the log."""
+    """Stands in for an app that failed, at its import or in a request: every answer is 500, with the id of the
+    traceback in the log; or, with display_errors, the traceback."""
 
-    def __init__(self, error_id: str) -> None:
+    def __init__(self, error_id: str, error: BaseException | None = None) -> None:
         self.error_id = error_id
+        self.error = error
 
-    def __call__(self, environ: dict[str, Any], start_response) -> list[bytes]:  # type: ignore[no-untyped-def]
-        return failure_page(self.error_id, start_response)
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        settings = environ.get("itkwsgi.settings")
+        if self.error is not None and settings is not None and settings["display_errors"]:
+            from itkwsgi.runtime.trace_page import answer_traceback
 
-
-def failure_page(error_id: str, start_response) -> list[bytes]:  # type: ignore[no-untyped-def]
-    """Answer 500 with that id."""
-    page = PAGE.format(id=error_id).encode()
-    start_response(
-        "500 Internal Server Error",
-        [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Length", str(len(page))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-        ],
-        sys.exc_info(),
-    )
-    return [page]
+            return answer_traceback(self.error, self.error_id, environ, start_response)
+        return PageApp(500, self.error_id)(environ, start_response)

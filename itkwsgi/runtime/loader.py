@@ -35,6 +35,15 @@ def load(app: str) -> Callable[..., Any]:
     return pick(module, name, app)
 
 
+def file_of(app: str, root: str) -> str:
+    """The file of the app, as far as its name tells: that of a module below root, whether it is there or not."""
+    target = app.partition(":")[0]
+    if "/" in target:
+        return target
+    path = os.path.join(root, *target.split("."))
+    return os.path.join(path, "__init__.py") if os.path.isdir(path) else f"{path}.py"
+
+
 def load_file(path: str) -> ModuleType:
     """Import a file under its stem, as if its directory were on the path; any ending will do."""
     import importlib.machinery

@@ -12,7 +12,10 @@ from _socket import AF_UNIX, SOCK_STREAM, socket
 from itkwsgi.linux import by_ctypes
 from itkwsgi.linux.title import ProcessTitle
 from itkwsgi.runtime import failures
+from itkwsgi.runtime.bytecode import keep_none_of_young_files
 from itkwsgi.runtime.confine import ConfineError, confine
+from itkwsgi.runtime.governing import Governing
+from itkwsgi.runtime.interpreter import CHANNEL_FD, EXTERNAL_FD, LISTENER_FD, PLAN_FD, execute
 from itkwsgi.runtime.place import children_enter, enter_site, settle
 from itkwsgi.runtime.pool import Pool
 from itkwsgi.runtime.rehearsal import rehearse
@@ -23,10 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LISTENER_FD = 3
-CHANNEL_FD = 4
-EXTERNAL_FD = 5
-PLAN_FD = 6
+BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "boot.py")
 
 
 def run() -> None:
@@ -55,6 +55,8 @@ def enter_venv(python: str) -> None:
 
 def run_pool(plan: dict[str, Any]) -> None:
     """Be the pool; never returns."""
+    governing = Governing(plan)
+    optimized(plan, governing)
     title = ProcessTitle()
     title.set(f"itkwsgi: pool {plan['name']}")
     by_ctypes.set_name("itkwsgi-pool")
@@ -68,6 +70,19 @@ def run_pool(plan: dict[str, Any]) -> None:
         settle(plan)
     except OSError as error:
         failures.log(f"root = {plan['root']!r} cannot be entered by uid {plan['uid']}: {error.strerror}")
+    governing.start(plan)
+    keep_none_of_young_files()
     if not children_enter(plan):
         enter_site(plan)
-    Pool(plan, listener, CHANNEL_FD, external, title).run()
+    Pool(plan, listener, CHANNEL_FD, external, title, governing).run()
+
+
+def optimized(plan: dict[str, Any], governing: Governing) -> None:
+    """optimize, which an interpreter learns at its start only: where the site's own file says another, start anew."""
+    wanted, interpreter = governing.scope.value("optimize"), plan["interpreter"] or plan["python"]
+    if wanted == sys.flags.optimize:
+        return
+    try:
+        execute({**plan, "optimize": wanted, "interpreter": interpreter}, plan["binary"] or interpreter, BOOT)
+    except OSError as error:
+        failures.log(f"optimize = {wanted} has no effect: {interpreter} cannot be executed: {error.strerror}")

@@ -39,7 +39,7 @@ def enter_site(plan: dict[str, Any]) -> None:
     """Put the site's modules on sys.path, and its packages if it has an interpreter of its own."""
     if plan["interpreter"]:
         add_site_packages()
-        os.environ.update(variables(plan))  # that left no HOME
+        os.environ["HOME"] = variables(plan)["HOME"]  # that left none
     sys.path.insert(0, plan["root"])
     importlib.invalidate_caches()
 

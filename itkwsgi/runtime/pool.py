@@ -19,12 +19,19 @@ from _socket import SHUT_RD
 
 from itkwsgi.linux import orphans, process_status
 from itkwsgi.runtime import slots
+from itkwsgi.runtime.board import Board
 from itkwsgi.runtime.child import Child, fork_child
 from itkwsgi.runtime.failures import FailedApp, log, log_error, new_id
 from itkwsgi.runtime.finish import PoolsExits, flush
+from itkwsgi.runtime.limits import half_used
+from itkwsgi.runtime.loaded import Loaded
 from itkwsgi.runtime.loader import load
+from itkwsgi.runtime.scripts import run_file
+from itkwsgi.runtime.signals import SIGPROF, SIGXCPU, default_signals, next_ended_child, signal_name
 from itkwsgi.runtime.spares import SparePolicy
+from itkwsgi.runtime.usual import Usual, limits_of, usual_of
 from itkwsgi.runtime.warm import warm_up
+from itkwsgi.runtime.watch import Watch, answer_dump_signal
 from itkwsgi.wire.orders import FAULTS, PoolState
 
 TYPE_CHECKING = False
@@ -34,9 +41,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from itkwsgi.linux.title import ProcessTitle
+    from itkwsgi.runtime.governing import Governing
+    from itkwsgi.runtime.scopes import Scope
 
-# As Python has them in a plain script: an exception for INT, an error instead of PIPE and XFSZ.
-KEPT_SIGNALS = frozenset((_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ))
 WATCHED = frozenset((_signal.SIGCHLD, _signal.SIGUSR1, _signal.SIGTERM))
 
 # A site whose import failed is tried again by the first request after this.
@@ -62,8 +69,14 @@ class Pool:
         channel: int,
         external: Socket | None,
         title: ProcessTitle,
+        governing: Governing,
     ) -> None:
         self.plan = plan
+        self.scopes, self.scope, self.in_force = governing.scopes, governing.scope, governing.in_force
+        self.settings, self.time = governing.settings, governing.time
+        self.changes: tuple[Any, ...] = ()  # of the scope, that are left to the children
+        self.usual: Usual | None = None
+        self.prepended: str | None = None  # the file that was run before the import
         self.listener = listener
         self.channel = channel
         self.external = external
@@ -72,6 +85,9 @@ class Pool:
         self.app: Callable[..., Any] | None = None
         self.broken = False
         self.slots = slots.Slots(plan["max_children"])
+        self.board = Board(plan["max_children"])
+        self.watch = Watch(self.board)
+        self.loaded = Loaded()
         self.policy = SparePolicy(plan["min_spare"], plan["max_children"])
         self.children: dict[int, int] = {}  # pid -> slot
         self.retiring = False
@@ -85,6 +101,7 @@ class Pool:
         self.exits = PoolsExits()
         self.child = Child(self)
         self.idle_title = title.compose(f"itkwsgi: child {plan['name']} (idle)")
+        self.title_start = f"itkwsgi: child {plan['name']} ".encode()
 
     # --- from birth to serving
 
@@ -94,8 +111,17 @@ class Pool:
             self.app = self.load_app()
             if not self.broken:
                 warm_up(self.app, self.plan["warmup"], self.plan["name"])
+                self.loaded.note(filter(None, (self.prepended,)))
+        self.scope = self.scopes.find(self.scope.key)  # the import may have set something
+        self.lay_out(self.scope)
+        self.changes = self.in_force.changes(self.scope)
+        self.settings.enter(self.scope)
+        self.usual = usual_of(self)
+        self.settings.is_usual = self.usual is not None
         self.exits.put_aside()
         default_signals()
+        _signal.signal(SIGPROF, self.time.exceeded)
+        answer_dump_signal()
         flush()
         gc.collect()
         gc.freeze()
@@ -103,12 +129,20 @@ class Pool:
     def load_app(self) -> Callable[..., Any]:
         """Import the app; one that cannot be imported becomes a `FailedApp`, its traceback is in the site's log."""
         try:
+            self.prepend()
             return load(self.plan["app"])
         except BaseException as error:  # SystemExit at import is the site's failure like any other
             error_id = new_id()
-            log_error(f"app = {self.plan['app']!r} could not be imported", error, error_id)
+            log_error(f"app = {self.plan['app']!r} could not be imported", error, error_id, self.settings)
             self.broken = True
-            return FailedApp(error_id)
+            return FailedApp(error_id, error)
+
+    def prepend(self) -> None:
+        """auto_prepend_file of the site as a whole."""
+        path = self.scope.value("auto_prepend_file")
+        if path is not None:
+            self.prepended = path
+            run_file(path, "auto_prepend_file")
 
     def run(self) -> None:
         """Serve until retired and empty; never returns."""
@@ -167,7 +201,37 @@ class Pool:
         if received is not None and received.si_signo == _signal.SIGTERM:
             self.retire()
         self.reap()
+        self.look_at_board()
         self.note_activity()
+
+    def look_at_board(self) -> None:
+        """Watch the children's time; take what one of them learned."""
+        called = self.slots.was_called()
+        now = time.monotonic()
+        if called or now >= self.watch.at:
+            self.watch.look(self.children, now)
+        if self.board.outdated:
+            self.retire()
+        if called:
+            self.learn()
+
+    def learn(self) -> None:
+        """Keep a scope that a child met, for all to come.  A changed file of the app's own directories is as a changed
+        app: the next pool imports under it."""
+        report = self.board.take()
+        if report is None:
+            return
+        scope = self.scopes.learn(report)
+        if scope is not None:
+            self.lay_out(scope)
+        if self.scopes.outdated(self.scope):
+            self.retire()
+
+    def lay_out(self, scope: Scope) -> None:
+        """Compute now what each child would else."""
+        at_hand = scope.at_hand
+        at_hand.limits = limits_of(at_hand.max_execution_time, at_hand.time_is_fixed)
+        self.in_force.changes(scope)
 
     def seconds_to_wait(self) -> float:
         """Until something is due without a signal; an idle pool has nothing due but its end."""
@@ -176,7 +240,7 @@ class Pool:
             return FORK_PAUSE_SECONDS
         if self.left_behind:
             return SCAN_SECONDS
-        due = self.ends_at()
+        due = min(self.ends_at(), self.watch.at)
         if self.policy.target > self.policy.min_spare or not self.said_idle:
             due = min(due, now + IDLE_SECONDS)
         return max(MIN_WAIT_SECONDS, due - now)
@@ -195,7 +259,7 @@ class Pool:
         elif not self.said_idle and now - self.active_at >= IDLE_SECONDS:
             self.said_idle = True
             self.say(PoolState.IDLE)
-        if now >= self.ends_at():
+        if now >= self.ends_at() or half_used():
             self.retire()
 
     def was_active(self, now: float) -> None:
@@ -225,6 +289,7 @@ class Pool:
     def child_ended(self, slot: int, child: os.waitid_result) -> None:
         """Free its slot and draw the conclusions."""
         state = self.slots.free(slot)
+        self.board.unwatch(slot)
         if state == slots.BUSY:
             self.was_active(time.monotonic())
         if state == slots.IDLE:  # it ended before it had a visitor: whatever does that will do it again
@@ -234,9 +299,14 @@ class Pool:
             self.retire()
         if child.si_code != os.CLD_EXITED:
             name = signal_name(child.si_status)
-            log(f"child {child.si_pid} was ended by {name}")
+            log(f"child {child.si_pid} was ended by {name}{self.circumstances(slot, state, child)}")
             if child.si_status in FAULTS:
                 self.crashed()
+
+    def circumstances(self, slot: int, state: int, child: os.waitid_result) -> str:
+        """What a child was at when a signal ended it, and which limit that signal stands for."""
+        at_work = f" while it worked on {self.board.read_label(slot)}" if state == slots.BUSY else ""
+        return f"{at_work}: max_execution_time" if child.si_status == SIGXCPU else at_work
 
     def crashed(self) -> None:
         """A child met a memory fault.  All children have this pool's address layout and stack canary, so whoever can
@@ -253,6 +323,7 @@ class Pool:
         self.retiring = True
         self.say(PoolState.LEAVING)
         self.listener.shutdown(SHUT_RD)
+        self.board.leave()
 
     def close_listeners(self) -> None:
         """In a child that has its one connection."""
@@ -266,41 +337,3 @@ class Pool:
             os.write(self.channel, state)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError):
             return
-
-
-def default_signals() -> None:
-    """A request finds every signal as a plain script does, whatever the import did to them."""
-    for number in _signal.valid_signals():
-        if number not in KEPT_SIGNALS and _signal.getsignal(number) not in (_signal.SIG_DFL, None):
-            _signal.signal(number, _signal.SIG_DFL)
-
-
-def signal_name(number: int) -> str:
-    """As in ``kill -l``; most of the real-time ones have no name in Python."""
-    import signal  # only here: its enums would be copied into every child
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def next_ended_child() -> os.waitid_result | None:
-    """Reap one ended child and kill the rest of its process group first, while its pid cannot be anybody else's."""
-    try:
-        child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return None
-    if child is None:
-        return None
-    kill_group(child.si_pid)
-    os.waitpid(child.si_pid, 0)
-    return child
-
-
-def kill_group(pid: int) -> None:
-    """Kill what is left of a child's process group; none, or only what changed its user, is no error."""
-    try:
-        os.killpg(pid, _signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return

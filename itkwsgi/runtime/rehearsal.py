@@ -7,12 +7,21 @@ and again, each time on pages copied for it.  Done once in the zygote, every poo
 from __future__ import annotations
 
 import _signal
+import math
+import mmap
 import os
+import resource
+import time
 from _socket import AF_UNIX, SOCK_STREAM, socket, socketpair
 
+from itkwsgi.runtime.board import FOREVER, Board
 from itkwsgi.runtime.child import Child
 from itkwsgi.runtime.finish import flush, wait_for_threads
+from itkwsgi.runtime.governing import Governing
+from itkwsgi.runtime.limits import set_timer
+from itkwsgi.runtime.loaded import Loaded
 from itkwsgi.runtime.slots import Slots
+from itkwsgi.runtime.usual import Usual
 from itkwsgi.wire import fastcgi
 
 TYPE_CHECKING = False
@@ -26,13 +35,29 @@ TIMES = 20  # code is specialised after a handful of runs
 PARAMS = (
     (b"REQUEST_METHOD", b"GET"),
     (b"SCRIPT_NAME", b""),
-    (b"PATH_INFO", b"/"),
+    (b"PATH_INFO", b"/rehearsal/x"),
     (b"QUERY_STRING", b""),
     (b"SERVER_NAME", b"rehearsal.invalid"),
     (b"SERVER_PORT", b"80"),
     (b"HTTP_HOST", b"rehearsal.invalid"),
     (b"HTTP_ACCEPT", b"*/*"),
 )
+
+
+NOWHERE = "/nonexistent"
+# What of settings a request can meet, and what changes nothing in this process.
+SETTINGS: dict[str, object] = {
+    "site": {"max_execution_time": (None, True, "")},
+    "holding": {},
+    "directories": [[NOWHERE, {"default_socket_timeout": (None, False, "")}]],
+    "locations": [["/rehearsal", {"default_socket_timeout": (None, True, "")}]],
+    "override": ["timezone"],
+    "public": NOWHERE,
+    "root": NOWHERE,
+    "filters": {},
+    "domain": None,
+    "untraced": None,
+}
 
 
 class Listener:
@@ -49,10 +74,31 @@ class Stage:
     """What a child sees of its pool."""
 
     external = None
+    prepended = None
+    changes = ()
 
     def __init__(self, title: ProcessTitle) -> None:
         self.title = title
-        self.plan = {"name": "rehearsal", "mount": "", "requests_per_child": 1, "peer_uid": os.getuid()}
+        self.title_start = b"itkwsgi: child rehearsal "
+        self.plan: dict[str, Any] = {
+            "name": "rehearsal",
+            "mount": "",
+            "requests_per_child": 1,
+            "peer_uid": os.getuid(),
+            "app": "rehearsal",
+            "root": NOWHERE,
+            "tmp_dir": None,
+            "env": {},
+            "settings": SETTINGS,
+            "confine": {"child_seccomp": None},
+        }
+        governing = Governing(self.plan)
+        self.scopes, self.scope, self.in_force = governing.scopes, governing.scope, governing.in_force
+        self.settings, self.time = governing.settings, governing.time
+        self.board = Board(1)
+        self.board.must_check(FOREVER, 0.0)  # so that it is not time to look for edits
+        self.usual: Usual | None = None
+        self.loaded = Loaded()
         self.app: Callable[..., Any] = do_nothing
         self.pid = os.getpid()
         self.slots = Slots(1)
@@ -72,7 +118,8 @@ def rehearse(title: ProcessTitle) -> None:
     request = fastcgi.encode_request_head(PARAMS) + fastcgi.encode_stdin(b"")
     before = _signal.signal(_signal.SIGUSR1, _signal.SIG_IGN)  # which a child sends to its pool
     try:
-        for _ in range(TIMES):
+        for usual in (None, Usual((NOWHERE,), 1.0, None, (0, 0))) * TIMES:
+            stage.usual = usual
             ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
             ours.sendall(request)
             stage.listener.visitors.append(theirs.detach())
@@ -94,6 +141,7 @@ def resolve_symbols() -> None:
     """
     _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     os.getppid()
+    resolve_clocks_and_limits()
     unbound = socket(AF_UNIX, SOCK_STREAM)
     unbound.setblocking(False)
     for call in (lambda: os.setpgid(0, 0), unbound._accept):  # type: ignore[attr-defined]
@@ -102,3 +150,13 @@ def resolve_symbols() -> None:
         except OSError:
             continue
     unbound.close()
+
+
+def resolve_clocks_and_limits() -> None:
+    """Each limit is set to what it is."""
+    set_timer(0.0)
+    math.ceil(time.process_time() + time.monotonic())
+    for number in (resource.RLIMIT_CPU, resource.RLIMIT_DATA):
+        resource.setrlimit(number, resource.getrlimit(number))
+    os.access(NOWHERE, os.F_OK)
+    mmap.mmap(-1, 1).close()

@@ -19,7 +19,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.memory = mmap.mmap(-1, size + 2)  # and two bytes of the pool's: see `ask_one_to_end` and `wake_below`
+        self.memory = mmap.mmap(-1, size + 3)  # and what concerns all: `ask_one_to_end`, `wake_below`, `call`
 
     def take(self) -> int | None:
         """Reserve the lowest free slot for a child about to be forked; None when all are in use."""
@@ -54,6 +54,16 @@ class Slots:
     def pool_is_needed(self) -> bool:
         """In a child that is no longer idle: is it for the pool to fork?  Else its end is soon enough to be noticed."""
         return self.count(IDLE) <= self.memory[self.size + 1]
+
+    def call(self) -> None:
+        """In a child: there is something on the board for the pool."""
+        self.memory[self.size + 2] = 1
+
+    def was_called(self) -> bool:
+        """In the pool: is there, since it asked last?"""
+        called = self.memory[self.size + 2]
+        self.memory[self.size + 2] = 0
+        return bool(called)
 
     def should_end(self) -> bool:
         """In a child that serves many requests: end after this one?  The first that reads the wish takes it."""

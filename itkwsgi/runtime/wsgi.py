@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from itkwsgi.runtime.connection import Connection
+    from itkwsgi.runtime.settings import Settings
 
 # No regular expressions here: they would be in the memory of every child.
 TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # RFC 9110 section 5.6.2
@@ -29,12 +30,18 @@ class BadAnswer(AppError):
 
 
 class Answer:
-    """What the app answers to one request."""
+    """What the app answers to one request.
+
+    ``gather``: bytes of the body to collect before any is sent.  ``settings``: whose default_charset text gets.
+    """
 
     def __init__(self, connection: Connection, request_id: int, *, bodiless: bool) -> None:
         self.connection = connection
         self.request_id = request_id
         self.bodiless = bodiless
+        self.gather = 0
+        self.settings: Settings | None = None
+        self.gathered: list[bytes] = []
         self.status: str | None = None
         self.headers: list[tuple[str, str]] = []
         self.length: int | None = None  # declared
@@ -56,6 +63,13 @@ class Answer:
             raise BadAnswer("start_response was called twice without exc_info")
         check_head(status, headers)
         self.status, self.headers = status, list(headers)
+        if self.settings is not None and not self.settings.is_usual:
+            charset = self.settings.said("default_charset")
+            if charset is not None:
+                self.headers = [with_charset(name, value, charset) for name, value in headers]
+        if self.gathered:  # of an answer that this one replaces
+            self.gathered.clear()
+            self.sent = 0
         self.length = declared_length(headers)
         if status[:3] in ("204", "304"):
             self.bodiless = True
@@ -72,6 +86,10 @@ class Answer:
         if not data:
             return
         self.count(len(data))
+        if self.gather:
+            data = self.enough(data)
+            if not data:
+                return
         records = self.take_head()
         if not self.bodiless:
             records += fastcgi.encode_stdout(data, self.request_id)
@@ -79,6 +97,19 @@ class Answer:
             records += self.take_end()
         if records:
             self.connection.send(records)
+
+    def enough(self, data: bytes) -> bytes:
+        """Gather the piece; returns all there is when that is enough or the last of it, else b""."""
+        self.gathered.append(data)
+        if self.status is not None and self.sent != self.length and sum(map(len, self.gathered)) < self.gather:
+            return b""
+        return self.take_gathered()
+
+    def take_gathered(self) -> bytes:
+        """All that was gathered."""
+        whole = b"".join(self.gathered)
+        self.gathered.clear()
+        return whole
 
     def count(self, size: int) -> None:
         """Hold the body to its declared length."""
@@ -106,7 +137,18 @@ class Answer:
             return
         if self.length is not None and self.sent < self.length and not self.bodiless:
             raise BadAnswer(f"the body has {self.sent} bytes, its Content-Length says {self.length}")
-        self.connection.send(self.take_head() + self.take_end())
+        head, rest = self.take_head(), self.take_gathered()
+        if rest and not self.bodiless:
+            head += fastcgi.encode_stdout(rest, self.request_id)
+        self.connection.send(head + self.take_end())
+
+
+def with_charset(name: str, value: str, charset: str) -> tuple[str, str]:
+    """The header; a Content-Type of text without a charset gets one (PHP: default_charset)."""
+    kind = value.lower()
+    if name.lower() == "content-type" and kind.startswith("text/") and "charset=" not in kind:
+        return name, f"{value}; charset={charset}"
+    return name, value
 
 
 def check_head(status: str, headers: list[tuple[str, str]]) -> None:

@@ -68,7 +68,7 @@ def require_kernel() -> None:
 
 def tell_notes(config: Config, *, privileged: bool) -> None:
     """Sites that cannot be served as they are, and what an ordinary user's server does not enforce."""
-    for vhost in config.vhosts:
+    for vhost in config.sites:
         for problem in vhost.problems:
             say(str(problem))
     if not privileged:

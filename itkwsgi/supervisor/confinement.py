@@ -24,6 +24,7 @@ to nothing; a hard link inside is inside.  What Landlock does not govern is said
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ from itkwsgi.linux.filters import site_filter
 from itkwsgi.linux.rulesets import EXECUTE, READ, READ_FILE, WRITE_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from itkwsgi.config.model import Config, Vhost
     from itkwsgi.linux.landlock import Rule
@@ -90,7 +91,10 @@ READABLE = (
     "/etc/timezone",
     "/usr/share/zoneinfo",
 )
+RUN = READ | EXECUTE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+HARD_TIMEOUT = 2  # seconds between the exception and the end, as in `runtime.limits`
 
 Limit = tuple[int, int, int]
 
@@ -119,7 +123,7 @@ def landlock_table(vhost: Vhost, config: Config, tmp_dir: str | None, abi: int) 
     if basedir:
         require("open_basedir", abi, OPEN_BASEDIR_NEEDS)
         rules = [*granted(basedir, vhost, tmp_dir), *by_itself(vhost, config)]
-        return {**rulesets.files_table(abi, rules), "interpreter": READ | EXECUTE}
+        return {**rulesets.files_table(abi, rules), "interpreter": RUN}
     if "ptrace" in vhost.setting("disable"):
         require('disable = ["ptrace"]', abi, UNTRACED_NEEDS)
         return {**rulesets.domain_table(abi), "interpreter": 0}
@@ -133,12 +137,21 @@ def require(name: str, abi: int, needed: int) -> None:
         raise OperatorError(f"{name} needs Landlock version {needed}, and this kernel has {found}")
 
 
-def granted(basedir: list[str], vhost: Vhost, tmp_dir: str | None) -> Iterator[Rule]:
+def granted(basedir: Iterable[str], vhost: Vhost, tmp_dir: str | None) -> Iterator[Rule]:
     """All rights, as far as the user's own go: what is listed, and the site's temporary directories."""
     for path in basedir:
         yield path, rulesets.ALL, True
+    yield from temporary(vhost, tmp_dir)
+
+
+def temporary(vhost: Vhost, tmp_dir: str | None) -> Iterator[Rule]:
+    """All rights on the site's own temporary directory, and on those that are named for parts of it."""
     if tmp_dir:
         yield tmp_dir, rulesets.ALL, True
+    for area in (*vhost.directories, *vhost.locations):
+        said = area.settings.get("tmp_dir")
+        if said is not None and said.value:
+            yield said.value, rulesets.ALL, False
     if vhost.private_tmp:
         yield "/tmp", rulesets.ALL, True  # nobody else's
         if vhost.private_var_tmp:
@@ -148,7 +161,7 @@ def granted(basedir: list[str], vhost: Vhost, tmp_dir: str | None) -> Iterator[R
 def by_itself(vhost: Vhost, config: Config) -> Iterator[Rule]:
     """What a Python program cannot do without, where it is there."""
     for path in (*LIBRARIES, LINKER_CACHE, *interpreter(vhost, config)):
-        yield path, READ | EXECUTE, False
+        yield path, RUN, False
     for path in READABLE:
         yield path, READ, False
     for path in DEVICES:
@@ -172,15 +185,27 @@ def limits(vhost: Vhost) -> list[Limit]:
 
     What nobody said and what has no default stays as it is.  No site leaves a core file.
     """
-    found: list[Limit] = [(resource.RLIMIT_CORE, 0, 0)]
+    found: list[Limit] = [(resource.RLIMIT_CORE, 0, 0), *processor_time(vhost)]
     for name, number in RESOURCES.items():
-        said, value = vhost.settings.get(name), vhost.setting(name)
+        said, value = vhost.holding.get(name), vhost.setting(name)
         if said is None and value is None:
             continue
         _, hard = resource.getrlimit(number)
         soft = hard if value is None else within(value, hard)
         found.append((number, soft, soft if said is not None and said.fixed else hard))
     return found
+
+
+def processor_time(vhost: Vhost) -> Iterator[Limit]:
+    """RLIMIT_CPU where max_execution_time is fixed: a bound from before the import, which may take its time.
+
+    It counts for each process anew; a child sets that of its request itself.
+    """
+    said = vhost.holding.get("max_execution_time")
+    if said is not None and said.fixed and said.value is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        bound = within(math.ceil(max(said.value, vhost.startup_timeout)) + HARD_TIMEOUT, hard)
+        yield resource.RLIMIT_CPU, bound, bound
 
 
 def within(value: int, hard: int) -> int:

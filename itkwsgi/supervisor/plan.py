@@ -10,14 +10,22 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from itkwsgi.config.confined import WALLS
+from itkwsgi.config.coverage import coverage_of
+from itkwsgi.ini.registry import BY_NAME
+from itkwsgi.ini.tighter import is_within
 from itkwsgi.linux.namespaces import overflow_uid
 from itkwsgi.supervisor.confinement import confinement
+from itkwsgi.supervisor.settings import pool_settings
 
 if TYPE_CHECKING:
-    from itkwsgi.config.model import Config, Listen, Vhost
+    from collections.abc import Collection
+
+    from itkwsgi.config.model import Config, Listen, Said, Vhost
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 BARE = ""  # the zygote that preloads nothing: system interpreter, and sites with an interpreter of their own
+FRONT_LIMITS = ("post_max_size", "request_timeout", "max_input_time")
 PRIVATE = "private "  # begins the key of a zygote that is one site's: no environment has a space in its name
 
 
@@ -81,8 +89,10 @@ def venv_python(venv: str) -> str:
 def interpreter(config: Config, vhost: Vhost, *, fresh: bool = False) -> str | None:
     """The interpreter this site's pool execs after the switch; None when it is forked and stays.
 
-    ``fresh``: one with an address layout that no other process has, or had before.
+    ``fresh``: one with an address layout that no other process has, or had before.  What ``optimize`` asks for an
+    interpreter learns at its start only.
     """
+    fresh = fresh or vhost.setting("optimize") > 0
     if vhost.python:
         return vhost.python
     if vhost.venv:
@@ -107,7 +117,6 @@ def pool_plan(
         raise ValueError(f"{vhost.name} has no identity")
     tmp_dir = vhost.setting("tmp_dir") or tmp_dir
     confine = confinement(vhost, config, tmp_dir=tmp_dir)
-    confined = any(confine[wall] is not None for wall in ("landlock", "seccomp", "child_seccomp"))
     return {
         "serial": serial,
         "index": vhost.index,
@@ -120,7 +129,10 @@ def pool_plan(
         "no_new_privs": vhost.no_new_privs,
         "nice": vhost.nice if not nice_from_outside(config, vhost) else 0,
         "interpreter": interpreter(config, vhost, fresh=fresh),
-        "binary": vhost.binary if confined else None,
+        "python": interpreter(config, vhost, fresh=True),
+        "binary": vhost.binary if is_confined(vhost) else None,
+        "optimize": vhost.setting("optimize"),
+        "settings": pool_settings(vhost, config, tmp_dir=tmp_dir),
         "confine": confine,
         "umask": vhost.setting("umask"),
         "root": vhost.root,
@@ -138,6 +150,12 @@ def pool_plan(
         "peer_uid": front_uid(config) if privileged else os.getuid(),
         "external": vhost.pool_socket is not None,
     }
+
+
+def is_confined(vhost: Vhost) -> bool:
+    """Are there walls around any request of it?"""
+    tables = (vhost.holding, *(area.settings for area in (*vhost.directories, *vhost.locations)))
+    return any(said.value for table in tables for name, said in table.items() if name in WALLS)
 
 
 def front_uid(config: Config) -> int:
@@ -158,7 +176,7 @@ def front_settings(config: Config, generation: int, first_fd: int, access_fd: in
         "generation": generation,
         "fronts": front_count(config),
         "listeners": [listener_row(listen, first_fd + number) for number, listen in enumerate(config.listens)],
-        "sites": [site_row(vhost, numbers) for vhost in config.vhosts],
+        "sites": [site_row(vhost, numbers, parts_of(vhost, config)) for vhost in config.vhosts],
         "access_fd": access_fd,
         "spool_dir": bodies,
         "spool_max": server.spool_max,
@@ -186,8 +204,8 @@ def listener_row(listen: Listen, fd: int) -> dict[str, object]:
     return {"fd": fd, "text": listen.text, "scheme": "http"}
 
 
-def site_row(vhost: Vhost, numbers: dict[str, int]) -> dict[str, object]:
-    """A site as the front knows it."""
+def site_row(vhost: Vhost, numbers: dict[str, int], parts: list[list[object]]) -> dict[str, object]:
+    """A site, or a part of one, as the front knows it."""
     return {
         "index": vhost.index,
         "name": vhost.name,
@@ -196,4 +214,38 @@ def site_row(vhost: Vhost, numbers: dict[str, int]) -> dict[str, object]:
         "listeners": [numbers[listen.text] for listen in vhost.listens],
         "broken": str(vhost.problems[0]) if vhost.problems else None,
         "server_signature": vhost.server_signature,
+        "part_of": vhost.part_of,
+        "parts": parts,
+        "limits": front_limits(vhost),
     }
+
+
+def parts_of(site: Vhost, config: Config) -> list[list[object]]:
+    """[prefix, index] of what has a pool of its own, the longest prefix first."""
+    parts = [part for part in config.vhosts if part.part_of == site.index]
+    parts.sort(key=lambda part: part.prefix.count("/"), reverse=True)
+    return [[part.prefix, part.index] for part in parts]
+
+
+def front_limits(vhost: Vhost) -> list[list[object]]:
+    """[prefix, limits] of what the front itself keeps, the longest prefix first; the last is "", for all the rest."""
+    coverage = coverage_of(vhost)
+    found = {"": limits_at(coverage.said_at(""), vhost.allow_override)}
+    for prefix in coverage.edges():
+        limits = limits_at(coverage.said_at(prefix), vhost.allow_override)
+        outer = max((each for each in found if not each or is_within(prefix, each)), key=len)
+        if limits != found[outer]:
+            found[prefix] = limits
+    return [[prefix, limits] for prefix, limits in reversed(found.items())]
+
+
+def limits_at(settings: dict[str, Said], overridable: Collection[str]) -> dict[str, object]:
+    """By name: value, and whether nothing that the site says can change it."""
+    limits: dict[str, object] = {}
+    for name in FRONT_LIMITS:
+        said = settings.get(name)
+        value = BY_NAME[name].default if said is None else said.value
+        limits[name] = [value, name not in overridable or (said is not None and said.fixed)]
+    said = settings.get("expose_server")
+    limits["expose_server"] = said is None or said.value
+    return limits

@@ -49,6 +49,11 @@ class AnswerHeadDecoder:
         self._found = False
         self.rest = b""
 
+    @property
+    def begun(self) -> bool:
+        """Was there any of it yet?"""
+        return self._found or bool(self._buffer)
+
     def feed(self, data: bytes) -> AnswerHead | None:
         """Add what was read; the head once it is complete.
 

@@ -30,7 +30,7 @@ class Event:
 
 
 class RequestBegun(Event):
-    """BEGIN_REQUEST.  Answer a role other than `RESPONDER` with `UNKNOWN_ROLE`."""
+    """BEGIN_REQUEST.  Answer a role other than `RESPONDER` and `AUTHORIZER` with `UNKNOWN_ROLE`."""
 
     __slots__ = ("keep_conn", "request_id", "role")
 
@@ -125,8 +125,17 @@ class RequestEnded(Event):
         self.protocol_status = protocol_status
 
 
+class Deadline(Event):
+    """How long the request may take in all, in seconds; None for any time."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+
+
 if TYPE_CHECKING:
     RequestEvent = Union[
         RequestBegun, RequestParams, StdinData, StdinEnd, RequestAborted, RequestRefused, GetValues, UnknownRecord
     ]
-    AnswerEvent = Union[StdoutData, StderrData, RequestEnded]
+    AnswerEvent = Union[StdoutData, StderrData, RequestEnded, Deadline]

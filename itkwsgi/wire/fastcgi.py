@@ -3,7 +3,10 @@
 One request at a time on a connection (FCGI_MPXS_CONNS is 0).  A request's order is the specification's (section 6.2):
 
     BEGIN_REQUEST, PARAMS..., empty PARAMS, STDIN..., empty STDIN     ->  `RequestDecoder`, in the pool
-    STDOUT and STDERR..., END_REQUEST                                 ->  `AnswerDecoder`, in the front
+    STDOUT and STDERR..., END_REQUEST                                 ->  `answers.AnswerDecoder`, in the front
+
+An authorizer (section 6.3) is asked whether a request may come: the parameters of it all, no STDIN, and 200 for yes.
+One record type is ours, DEADLINE: a child of the server's own tells the front how long this request may take.
 
 The pool's side is liberal where the specification says so (records of unknown requests are ignored, management records
 answered), since foreign web servers speak to it.  The front's side is strict: what it reads, a site's code wrote.
@@ -15,6 +18,7 @@ from __future__ import annotations
 import struct
 
 from itkwsgi.wire.events import (
+    Deadline,
     GetValues,
     RequestAborted,
     RequestBegun,
@@ -48,19 +52,23 @@ from itkwsgi.wire.records import (
     encode_pairs,
     encode_record,
     encode_stream,
+    fixed_body,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from itkwsgi.wire.events import AnswerEvent, RequestEvent
+    from itkwsgi.wire.events import RequestEvent
 
 __all__ = [
     "ABORT_REQUEST",
+    "AGAIN",
+    "AUTHORIZER",
     "BEGIN_REQUEST",
     "CANT_MPX_CONN",
     "DATA",
+    "DEADLINE",
     "END_REQUEST",
     "GET_VALUES",
     "GET_VALUES_RESULT",
@@ -76,7 +84,7 @@ __all__ = [
     "STDOUT",
     "UNKNOWN_ROLE",
     "UNKNOWN_TYPE",
-    "AnswerDecoder",
+    "Deadline",
     "GetValues",
     "ProtocolError",
     "RequestAborted",
@@ -91,6 +99,7 @@ __all__ = [
     "StdoutData",
     "UnknownRecord",
     "decode_simple_request",
+    "encode_deadline",
     "encode_end_request",
     "encode_get_values_result",
     "encode_request_head",
@@ -101,27 +110,32 @@ __all__ = [
 ]
 
 RESPONDER = 1  # role
+AUTHORIZER = 2
 KEEP_CONN = 1  # flag: the web server may send another request on this connection
 
 REQUEST_COMPLETE = 0  # protocol status
 CANT_MPX_CONN = 1
 OVERLOADED = 2
 UNKNOWN_ROLE = 3
+AGAIN = 64  # of our own, to the front: nothing ran, and the next pool of this site is to be asked
 
 MAX_PARAMS = 256 * 1024  # bytes of a request's PARAMS, lengths included: four times what the front lets a head have
 
+DEADLINE = 200  # a record of our own, from a child to the front, before its answer
+
 _BEGIN = struct.Struct(">HB5x")  # role, flags
-_END = struct.Struct(">IB3x")  # application status, protocol status
+END = struct.Struct(">IB3x")  # application status, protocol status
+TIME = struct.Struct(">Q")  # milliseconds, 0 for none
 _UNKNOWN = struct.Struct(">B7x")  # type
 _SIMPLE = struct.Struct(">BBHHBxH6xBBHHBx")  # BEGIN_REQUEST, and the header of PARAMS
 _EMPTY_ENDS = struct.Struct(">BBHHBxBBHHBx")  # the ends of PARAMS and STDIN
 
 
 def encode_request_head(
-    params: Iterable[tuple[bytes, bytes]], *, keep_conn: bool = False, request_id: int = 1
+    params: Iterable[tuple[bytes, bytes]], *, role: int = RESPONDER, keep_conn: bool = False, request_id: int = 1
 ) -> bytes:
-    """BEGIN_REQUEST for a responder, the parameters and their end."""
-    begin = _BEGIN.pack(RESPONDER, KEEP_CONN if keep_conn else 0)
+    """BEGIN_REQUEST for that role, the parameters and their end."""
+    begin = _BEGIN.pack(role, KEEP_CONN if keep_conn else 0)
     return b"".join(
         (
             encode_record(BEGIN_REQUEST, request_id, begin),
@@ -148,7 +162,12 @@ def encode_stdout_end(request_id: int = 1) -> bytes:
 
 def encode_end_request(app_status: int = 0, protocol_status: int = REQUEST_COMPLETE, request_id: int = 1) -> bytes:
     """The request is over."""
-    return encode_record(END_REQUEST, request_id, _END.pack(app_status, protocol_status))
+    return encode_record(END_REQUEST, request_id, END.pack(app_status, protocol_status))
+
+
+def encode_deadline(seconds: float | None, request_id: int = 1) -> bytes:
+    """The request may take so long in all, None for any time: the front answers 504 then."""
+    return encode_record(DEADLINE, request_id, TIME.pack(max(1, int(seconds * 1000)) if seconds else 0))
 
 
 def encode_get_values_result(values: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -241,7 +260,7 @@ class RequestDecoder:
         return None
 
     def _take_begin(self, request_id: int, data: bytes, last: bool) -> RequestEvent | None:
-        body = _fixed_body(self._body, data, last)
+        body = fixed_body(self._body, data, last)
         if body is None:
             return None
         if request_id == self.request_id:
@@ -286,62 +305,3 @@ class RequestDecoder:
         names = tuple(decode_pairs(bytes(self._body)))
         self._body.clear()
         return GetValues(names)
-
-
-class AnswerDecoder:
-    """The front's side: the answer to one request."""
-
-    __slots__ = ("_body", "_ended", "_reader", "_request_id", "_stdout_ended")
-
-    def __init__(self, request_id: int = 1) -> None:
-        self._reader = PieceReader()
-        self._request_id = request_id
-        self._body = bytearray()
-        self._stdout_ended = False
-        self._ended = False
-
-    def feed(self, data: bytes) -> None:
-        """Add what was read."""
-        self._reader.feed(data)
-
-    def next_event(self) -> AnswerEvent | None:
-        """The next event, None when more bytes are needed; after `RequestEnded` there is none.
-
-        Raises `ProtocolError` for anything but STDOUT, STDERR and one END_REQUEST of this request.  A connection that
-        ends without `RequestEnded` is a truncated answer: the caller's to notice.
-        """
-        while True:
-            piece = self._reader.next_piece()
-            if piece is None:
-                return None
-            kind, request_id, data, last = piece
-            if request_id != self._request_id or self._ended:
-                raise ProtocolError("a FastCGI record after the answer's end, or of another request")
-            if kind == STDOUT:
-                if self._stdout_ended:
-                    raise ProtocolError("an answer that goes on after the end of its stream")
-                if data:
-                    return StdoutData(data)
-                self._stdout_ended = True
-            elif kind == STDERR:
-                if data:
-                    return StderrData(data)
-            elif kind == END_REQUEST:
-                body = _fixed_body(self._body, data, last)
-                if body is not None:
-                    self._ended = True
-                    return RequestEnded(*_END.unpack(body))
-            else:
-                raise ProtocolError(f"a FastCGI record of type {kind} in an answer")
-
-
-def _fixed_body(collected: bytearray, data: bytes, last: bool) -> bytes | None:
-    """The body of BEGIN_REQUEST or END_REQUEST once it is whole.  Raises `ProtocolError` for a wrong size."""
-    collected += data
-    if len(collected) > BODY_SIZE or (last and len(collected) != BODY_SIZE):
-        raise ProtocolError("a FastCGI record of the wrong length")
-    if not last:
-        return None
-    body = bytes(collected)
-    collected.clear()
-    return body

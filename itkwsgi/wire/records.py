@@ -31,7 +31,7 @@ GET_VALUES_RESULT = 10
 UNKNOWN_TYPE = 11
 
 HEADER = struct.Struct(">BBHHBx")  # version, type, request id, content length, padding length
-BODY_SIZE = 8  # of the records that are no streams: BEGIN_REQUEST, END_REQUEST, UNKNOWN_TYPE
+BODY_SIZE = 8  # of the records that are no streams: BEGIN_REQUEST, END_REQUEST, UNKNOWN_TYPE, and our DEADLINE
 
 _LONG = 0x80000000  # marks a length of four bytes (section 3.4)
 _SHORT_PAIR = struct.Struct(">BB")
@@ -155,3 +155,18 @@ class PieceReader:
         self._inside = True
         self._type, self._request_id, self._left, self._padding = kind, request_id, size, padding
         return True
+
+
+def fixed_body(collected: bytearray, data: bytes, last: bool) -> bytes | None:
+    """The content of a record that is no stream, once it is whole: of `BODY_SIZE` bytes, else `ProtocolError`.
+
+    ``collected`` keeps the pieces, and is empty again after the last.
+    """
+    collected += data
+    if len(collected) > BODY_SIZE or (last and len(collected) != BODY_SIZE):
+        raise ProtocolError("a FastCGI record of the wrong length")
+    if not last:
+        return None
+    body = bytes(collected)
+    collected.clear()
+    return body

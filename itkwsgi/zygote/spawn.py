@@ -15,8 +15,8 @@ import sys
 from itkwsgi.linux import by_ctypes, fds
 from itkwsgi.linux.identity import Identity, SwitchError
 from itkwsgi.linux.switch import become
-from itkwsgi.linux.title import PADDING
 from itkwsgi.runtime.confine import confine
+from itkwsgi.runtime.interpreter import CHANNEL_FD, EXTERNAL_FD, LISTENER_FD, execute
 from itkwsgi.wire import orders
 
 TYPE_CHECKING = False
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Ranges = Sequence[tuple[int, int]]
-
-LISTENER_FD = 3
-CHANNEL_FD = 4
-EXTERNAL_FD = 5  # only with pool_socket
-PLAN_FD = 6  # only across exec
 
 # Sites die before the server does when memory runs out, and before their zygote, which they cannot go back below.
 SITE_OOM_SCORE = 400
@@ -96,7 +91,7 @@ def turn_into_pool(order: PoolOrder, zygote: Parent) -> None:
     die_with(zygote.pid)
     by_ctypes.set_dumpable(True)  # nothing secret was inherited, and its own /proc must be its own
     if plan["interpreter"]:
-        exec_pool(plan, zygote.boot)
+        execute(plan, plan["binary"] or plan["interpreter"], zygote.boot)
     confine(plan["confine"])
     from itkwsgi.runtime.main import run_pool
 
@@ -151,16 +146,6 @@ def die_with(zygote_pid: int) -> None:
     by_ctypes.set_death_signal(_signal.SIGKILL)
     if os.getppid() != zygote_pid:
         os._exit(0)
-
-
-def exec_pool(plan: dict[str, Any], boot: str) -> None:
-    """Run the site's own interpreter, now as the site's user; the plan travels in a memory file."""
-    fd = fds.memfd_with(orders.encode(plan), "plan")
-    fds.arrange({PLAN_FD: fd})
-    keep = [0, 1, 2, LISTENER_FD, CHANNEL_FD, PLAN_FD] + ([EXTERNAL_FD] if plan["external"] else [])
-    fds.close_all_except(keep)
-    interpreter = plan["binary"] or plan["interpreter"]
-    os.execve(interpreter, [interpreter, "-I", "-S", boot, "pool", PADDING], {})
 
 
 def fork_pool(order: PoolOrder, zygote: Parent) -> int:

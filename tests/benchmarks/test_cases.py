@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cases import CASES, COMPARISONS, Measure, interleave, keys, load_sites
 from benchmarks.peers import Gunicorn, ItkPhp, ItkWsgi, Uwsgi, WsgiDaemon
 from benchmarks.report import Sample
+from benchmarks.settings import WITH
 
 
 def test_cases_take_turns_after_a_turn_that_does_not_count() -> None:
@@ -42,8 +43,10 @@ def test_every_case_has_its_server_and_its_site() -> None:
 
 
 def test_the_sites_are_as_the_titles_say() -> None:
-    bare, flask, worker = load_sites(5)
+    bare, flask, tuned, worker = load_sites(5)
+    assert (tuned.folder, tuned.module, tuned.more) == (bare.folder, bare.module, WITH)
+    assert (bare.more, tuned.warmup, tuned.requests_per_child) == ("", False, 1)
     assert (bare.requests_per_child, flask.requests_per_child, worker.requests_per_child) == (1, 1, 0)
     assert (bare.warmup, flask.warmup, worker.warmup) == (False, True, True)
-    assert {site.min_spare for site in (bare, flask, worker)} == {5}
-    assert len({bare.user, flask.user, worker.user}) == 3
+    assert {site.min_spare for site in (bare, flask, tuned, worker)} == {5}
+    assert len({bare.user, flask.user, tuned.user, worker.user}) == 4

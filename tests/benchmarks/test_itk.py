@@ -27,7 +27,15 @@ def test_the_whole_file() -> None:
     assert whole["environment"] == {"plain": {"venv": "/v"}, "web": {"venv": "/v", "preload": ["flask"]}}
     first, sleeper = whole["vhost"]
     assert (first["name"], first["user"], first["root"], first["warmup"]) == ("a.bench", 50001, "/s/flask", ["/"])
+    assert "public" not in first
     assert (sleeper["idle_timeout"], sleeper["warmup"], sleeper["min_spare"]) == ("1s", [], 1)
+
+
+def test_what_is_more_belongs_to_its_own_vhost() -> None:
+    sites = [Site("a.bench", 50001, "bare", more='public = "{root}/p"\n[[vhost.location]]\npath = "/"\n'), SLEEPER]
+    first, second = tomllib.loads(itk_toml(sites, Path("/d"), Path("/s"), 8080, Path("/v")))["vhost"]
+    assert (first["public"], first["location"]) == ("/s/bare/p", [{"path": "/"}])
+    assert second.keys() == first.keys() - {"public", "location"}
 
 
 def test_every_site_has_its_application() -> None:

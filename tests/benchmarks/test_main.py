@@ -11,17 +11,20 @@ from benchmarks.__main__ import PARTS, Results, arguments, as_json, chosen_cases
 from benchmarks.cases import CASES, COMPARISONS
 from benchmarks.memory import Memory
 from benchmarks.report import Sample
+from benchmarks.settings import Pair, Request
 
 
 def results() -> Results:
     samples = [Sample(case.key, 1, 1000, 2.0, 0, 1.5, 0.001, 0.002) for case in CASES if case.key != "gunicorn"]
     memory = Memory({"supervisor": 9_000_000, "front": 21_000_000}, 0, (5_000_000, 6_000_000, 8_000_000), 6.5e6)
-    return Results(samples, [0.012, 0.018, 0.014], memory)
+    pairs = [Pair(Request(200e-6, 80, 1e-3), Request(240e-6, 90, 1.1e-3))] * 2
+    return Results(samples, [0.012, 0.018, 0.014], memory, pairs)
 
 
 def test_the_defaults() -> None:
     options = arguments([])
     assert (options.seconds, options.rounds, options.connections, options.min_spare) == (8, 3, 8, 8)
+    assert options.requests == 500
     assert options.only == list(PARTS)
     assert options.itkwsgi[1:] == ["-m", "itkwsgi"]
 
@@ -57,6 +60,7 @@ def test_the_report_has_every_figure() -> None:
     assert "| PSS per warm Flask site | **6 MB** | 5 - 8 MB (3) | ≤ 12 MB, then 4 MB | first mark |" in text
     assert "| PSS of the server itself, all asleep, MB | **30** |" in text
     assert "| of that: front, MB | **21** |" in text
+    assert "| 240 us, p95 240 us | **40 us** | 40 - 40 us (2) | 40 us | ≤ 50 us | first mark |" in text
 
 
 def test_a_report_of_nothing_is_short() -> None:
@@ -68,5 +72,6 @@ def test_the_json_holds_what_was_measured() -> None:
     assert len(whole["samples"]) == len(CASES) - 1
     assert whole["wake"] == [0.012, 0.018, 0.014]
     assert whole["memory"]["warm"] == [5_000_000, 6_000_000, 8_000_000]
+    assert whole["settings"][1]["having"] == {"child": 240e-6, "faults": 90, "client": 1.1e-3}
     refused = [ratio["refusal"] for ratio in whole["ratios"] if not ratio["spread"]]
     assert refused == ["gunicorn did not run"]

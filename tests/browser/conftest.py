@@ -1,4 +1,4 @@
-"""A real browser before the real daemon: headless Chromium, driven over WebDriver, and the three sites of itk.toml.
+"""A real browser before the real daemon: headless Chromium, driven over WebDriver, and the sites of itk.toml.
 
 The sites are served as itk.toml says, from the checkout, but on a free port and with data folders of the tests' own.
 As root each runs as its user; an ordinary user runs them as oneself.  One server and one browser serve all tests; a
@@ -52,7 +52,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def tenants() -> dict[str, Tenant]:
-    """The users of the three sites, by the first part of the site's name."""
+    """The users of the sites, by the first part of the site's name."""
     return {name: Tenant(uid) for name, uid in USERS.items()}
 
 

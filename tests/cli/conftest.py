@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +51,24 @@ class Operator:
             timeout=30,
             check=False,
         )
+
+    def on_terminal(self, width: int, *words: str) -> str:
+        """What a command shows on a terminal of that width; its exit status must be 0."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        command = [sys.executable, "-m", "itkwsgi", *words]
+        with subprocess.Popen(command, cwd=self.place, stdout=theirs, stderr=theirs, env=environment) as process:
+            os.close(theirs)
+            shown = b""
+            while True:
+                try:
+                    shown += os.read(ours, 65536)
+                except OSError:  # EIO: nobody has the other end any more
+                    break
+            assert process.wait(timeout=30) == 0
+        os.close(ours)
+        return shown.decode().replace("\r\n", "\n")
 
 
 @pytest.fixture

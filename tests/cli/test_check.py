@@ -59,6 +59,18 @@ def test_errors_come_all_at_once_in_order(operator) -> None:
     assert lines[-1] == "itk.toml: 5 errors, nothing would be served"
 
 
+def test_pools_of_parts_are_counted_and_explained(operator) -> None:
+    path = operator.write_good()
+    more = '[[vhost.location]]\npath = "/{}"\nvalue = {{ optimize = {} }}\n'
+    path.write_text(path.read_text() + more.format("a", 1))
+    lines = findings(operator.run("check", "itk.toml").stdout).splitlines()
+    assert lines[-1] == "itk.toml: 1 site, 1 with pools of its own for 1 part, ok"
+    assert lines[0].endswith(": vhost.location.path: note: /a has a pool of its own, for optimize")
+    path.write_text(path.read_text() + more.format("b", 2) + more.format("c", 0))
+    lines = findings(operator.run("check", "itk.toml").stdout).splitlines()
+    assert lines[-1] == "itk.toml: 1 site, 1 with pools of its own for 2 parts, ok"
+
+
 def test_a_broken_site_is_told_in_the_same_form(operator) -> None:
     path = operator.write_good()
     path.write_text(

@@ -17,7 +17,7 @@ from pretence import LISTEN, Pretence, site
 from itkwsgi.cli import emit
 from itkwsgi.config import private_tmp
 from itkwsgi.config.load import load_on
-from itkwsgi.config.model import Config
+from itkwsgi.config.model import Config, Said
 from itkwsgi.errors import Bug
 
 
@@ -81,17 +81,28 @@ def pretence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretence:
     return pretence
 
 
-def meaning(config: Config) -> dict[str, Any]:
+def meaning(config: Config) -> Any:
     """All of it but where it was said."""
-    tables = dataclasses.asdict(config)
+    tables = without_places(dataclasses.asdict(config))
     for table in (*tables["vhosts"], *tables["environments"].values()):
         del table["where"]
     for vhost in tables["vhosts"]:
         vhost["problems"] = len(vhost["problems"])
-        for setting in vhost["settings"].values():
-            del setting["where"]
+        for area in (*vhost["directories"], *vhost["locations"]):
+            del area["where"]
     del tables["notes"], tables["path"], tables["server"]["group"]
     return tables
+
+
+def without_places(value: Any) -> Any:
+    """What was said, as value and whether it is fixed."""
+    if isinstance(value, Said):
+        return value.value, value.fixed
+    if isinstance(value, dict):
+        return {name: without_places(each) for name, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [without_places(each) for each in value]
+    return value
 
 
 def same_again(pretence: Pretence, text: str, user: str = "root", groups: tuple[int, ...] = ()) -> Config:
@@ -128,6 +139,18 @@ FULL = (
         admin_value="{ disable = 'exec', max_processes = 20, max_open_files = 'none', umask = '0007' }",
     )
 )
+AREAS = (
+    LISTEN
+    + site(public='"site"', allow_override='["timezone", "memory_limit"]')
+    + "[[vhost.directory]]\npath = 'site/a'\nvalue = { umask = '0027', include_path = ['site', 'lib'] }\n"
+    + "admin_value = { memory_limit = '1G', request_timeout = '500ms', post_max_size = 0 }\n"
+    + "[[vhost.directory]]\npath = 'site'\nengine = false\n"
+    + "[[vhost.location]]\npath = '/a b'\n"
+    + "[[vhost.location]]\npath = '/'\nadmin_value = { open_basedir = 'none', disable = ['exec', 'fork'] }\n"
+    + "[[vhost.location]]\npath = '/free'\nadmin_value = { disable = [], optimize = 1 }\n"
+    + site(name="'b.example'", user="50002", allow_override="[]")
+    + "[vhost.admin_value]\nmemory_limit = '64M'\n[[vhost.location]]\npath = '/x'\nvalue = { slow_request = 1.5 }\n"
+)
 
 
 def test_everything_comes_back(pretence: Pretence) -> None:
@@ -135,13 +158,29 @@ def test_everything_comes_back(pretence: Pretence) -> None:
     assert config.problems == ()
 
 
+def test_directories_and_locations_come_back(pretence: Pretence) -> None:
+    config = same_again(pretence, AREAS)
+    assert [vhost.prefix for vhost in config.vhosts] == ["", "", "/free"], "parts are no sites"
+    text = emit.dump_config(config).replace(f"{pretence.directory}/", "/x/")
+    assert text.count("[[vhost]]") == 2 and text.count("[[vhost.location]]") == 4
+    assert (
+        '[[vhost.directory]]\npath = "/x/site/a"\n\n'
+        '[vhost.directory.value]\numask = "0027"\ninclude_path = ["/x/site", "/x/lib"]\n'
+        '[vhost.directory.admin_value]\nmemory_limit = "1G"\nrequest_timeout = "500ms"\npost_max_size = "none"\n'
+    ) in text
+    assert 'allow_override = ["memory_limit", "timezone"]\n' in text and "allow_override = []\n" in text
+
+
+def test_all_that_can_be_granted_is_a_word(pretence: Pretence) -> None:
+    assert 'allow_override = ["values"]\n' in emit.dump_config(pretence.load(LISTEN + site()))
+
+
 def test_settings_are_written_as_an_operator_would(pretence: Pretence) -> None:
     text = emit.dump_config(pretence.load(FULL)).replace(f"{pretence.directory}/", "/x/")
     assert text.partition("[vhost.value]\n")[2] == (
-        'open_basedir = ["/x/site", "/x/package"]\nmax_file_size = 67108864\ntmp_dir = "none"\n'
+        'open_basedir = ["/x/site", "/x/package"]\nmax_file_size = "64M"\ntmp_dir = "none"\n'
         '[vhost.admin_value]\numask = "0007"\ndisable = ["exec"]\nmax_processes = 20\nmax_open_files = "none"\n'
     )
-    assert emit.written("open_basedir", ()) == "none"
 
 
 def test_sites_that_are_broken_come_back_broken(pretence: Pretence) -> None:

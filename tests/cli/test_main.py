@@ -17,7 +17,7 @@ def test_version(operator) -> None:
 def test_help_names_every_command(operator) -> None:
     done = operator.run("--help")
     assert done.returncode == 0
-    for command in ("serve", "check"):
+    for command in ("serve", "check", "explain", "settings", "schema"):
         assert f"\n  {command}" in done.stdout
 
 

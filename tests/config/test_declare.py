@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itkwsgi.config.declare import Key, Table, defaults, part, read, record, schema, unknown
+from itkwsgi.config.declare import Key, Table, defaults, part, read, record, schema, tables, unknown
 from itkwsgi.ini.kinds import FLAG, PATH, TEXT, TIME, integer, list_of
 from itkwsgi.ini.values import Fault, Wrong
 
@@ -105,3 +105,18 @@ def test_the_schema_comes_from_the_declarations() -> None:
     assert properties["wait"] == {"type": ["string", "number"], "description": "How long."}
     assert properties["names"]["items"] == {"type": "string", "minLength": 1}
     assert properties["inner"]["properties"]["count"]["maximum"] == 9
+
+
+def test_a_list_of_tables_keeps_the_place_of_each() -> None:
+    kind = tables("tables", INNER, lambda: [TABLE])
+    assert kind.parse([{"path": "a"}, {"path": "b", "count": 0}], "/x") == (
+        {"path": "/x/a", "count": 3},
+        {"path": "/x/b", "count": 0},
+    )
+    with pytest.raises(Wrong) as caught:
+        kind.parse([{"count": 99}, 5, {"path": "a", "wait": 1}], "/x")
+    assert [fault.steps for fault in caught.value.faults] == [(0, "path"), (0, "count"), (1,), (2, "wait")]
+    assert caught.value.faults[-1].hint == "it belongs in [t]"
+    assert [found["path"] for found in caught.value.rest] == [None, None, "/x/a"]  # type: ignore[attr-defined]
+    with pytest.raises(Wrong, match="stands where a list of tables must"):
+        kind.parse({"path": "a"}, "/x")

@@ -8,8 +8,8 @@ import pathlib
 import pytest
 
 from itkwsgi.config.files import LARGEST_FILE, Document, Place, Unreadable, included, read_document
-from itkwsgi.config.locate import Path
 from itkwsgi.config.model import Problem
+from itkwsgi.ini.locate import Path
 from itkwsgi.ini.values import Fault
 
 

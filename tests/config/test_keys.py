@@ -9,6 +9,7 @@ import pytest
 from itkwsgi.config import keys
 from itkwsgi.config.declare import Table, defaults
 from itkwsgi.config.model import Environment, Server, Vhost
+from itkwsgi.config.values import OVERRIDABLE
 from itkwsgi.ini.registry import LATER, SETTINGS
 
 
@@ -74,8 +75,11 @@ def test_defaults_of_a_site() -> None:
         "exit_grace": 2.0,
         "warmup": (),
         "server_signature": True,
+        "allow_override": OVERRIDABLE,
         "value": {},
         "admin_value": {},
+        "directory": (),
+        "location": (),
     }
 
 
@@ -87,8 +91,9 @@ def test_defaults_of_a_site() -> None:
         (
             keys.VHOST,
             Vhost,
-            {"index", "listens", "ids", "settings", "binary", "private_var_tmp", "problems", "where"},
-            {"listen", "group", "groups", "value", "admin_value"},
+            {"index", "file", "listens", "ids", "settings", "directories", "locations", "holding", "part_of", "prefix"}
+            | {"binary", "private_var_tmp", "problems", "where"},
+            {"listen", "group", "groups", "value", "admin_value", "directory", "location"},
         ),
     ],
 )
@@ -98,7 +103,9 @@ def test_the_model_has_the_keys_as_fields(table: Table, model: type, resolved: s
 
 
 @pytest.mark.parametrize(
-    "table", [keys.SERVER, keys.ENVIRONMENT, keys.VHOST, keys.POOL_SOCKET], ids=lambda table: table.title
+    "table",
+    [keys.SERVER, keys.ENVIRONMENT, keys.VHOST, keys.POOL_SOCKET, keys.DIRECTORY, keys.LOCATION],
+    ids=lambda table: table.title,
 )
 def test_every_key_is_described(table: Table) -> None:
     for key in table.keys:
@@ -113,3 +120,10 @@ def test_every_key_is_described(table: Table) -> None:
 def test_the_tables_of_settings_are_the_registry(table: Table) -> None:
     assert [key.name for key in table.keys] == [setting.name for setting in SETTINGS]
     assert table.later == LATER and table.noun == "setting"
+
+
+def test_every_key_of_a_site_is_one_of_a_location_or_will_be() -> None:
+    """The contract: but name, aliases, listen and tls; a default for unknown names is no matter of a path."""
+    never = {"name", "aliases", "listen", "default", "tls", "tls_listen", "directory", "location"}
+    assert (keys.VHOST.names | keys.VHOST.later) - never - keys.LOCATION.names - keys.LOCATION.later == set()
+    assert keys.DIRECTORY.names == keys.LOCATION.names and keys.DIRECTORY.later <= keys.LOCATION.later

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from itkwsgi.config.model import ConfigError, Listen, Problem, Said, in_order
+from itkwsgi.config.model import Config, ConfigError, Listen, Problem, Said, in_order
 from itkwsgi.errors import OperatorError
 from itkwsgi.ini.registry import SETTINGS
 from tests.support.configured import make_vhost
@@ -44,7 +44,20 @@ def test_a_setting_is_what_was_said_else_the_default() -> None:
         if setting.name not in vhost.settings:
             assert vhost.setting(setting.name) == setting.default
     with pytest.raises(KeyError):
-        vhost.setting("memory_limit")
+        vhost.setting("memory_limits")
+
+
+def test_a_setting_is_that_of_its_pool() -> None:
+    """A directory that covers every request of a site, or a part of it, changes what holds there."""
+    own = {"umask": Said(0o077, True, "a:1")}
+    vhost = make_vhost(settings=own, holding={**own, "umask": Said(0o027, True, "a:9")})
+    assert vhost.setting("umask") == 0o027
+
+
+def test_sites_and_their_parts() -> None:
+    vhosts = (make_vhost(0), make_vhost(1), make_vhost(2, part_of=0, prefix="/a"))
+    config = Config("itk.toml", None, {}, vhosts, (), ())  # type: ignore[arg-type]
+    assert config.sites == vhosts[:2]
 
 
 def test_the_model_cannot_be_changed() -> None:

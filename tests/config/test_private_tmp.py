@@ -95,3 +95,11 @@ def test_what_lies_in_the_other_one_keeps_it_shared(pretence) -> None:
     assert [pretence.shorten(str(note)) for note in config.notes] == [
         "itk.toml:6: vhost.root: vartmp/site is in /var/tmp, which therefore stays shared"
     ]
+
+
+def test_what_an_area_names_is_hidden_too(pretence, one_site) -> None:
+    (pretence.directory / "tmp/mine").mkdir()
+    area = '[{ path = "/a", value = { open_basedir = ["site", "tmp/mine"] } }]'
+    assert problems(pretence, one_site(private_tmp="true", location=area)) == [
+        "vhost.location.value.open_basedir: tmp/mine is hidden by private_tmp: the site's /tmp is another"
+    ]

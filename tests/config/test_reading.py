@@ -71,12 +71,9 @@ def test_unknown_keys_everywhere(pretence) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "public = 'x'",
         "queue = 1",
         "tls = {}",
-        "[[vhost.location]]\npath = '/'",
         "[vhost.alias]\n'/a' = 'b'",
-        "allow_override = []",
         "fork_check = 'warn'",
         "[vhost.error_document]\n503 = 'x'",
     ],
@@ -88,13 +85,12 @@ def test_keys_of_a_later_version_are_named_as_such(pretence, key: str) -> None:
 
 @pytest.mark.parametrize("table", ["value", "admin_value"])
 def test_settings_that_there_are_not(pretence, table: str) -> None:
-    said = "memory_limit = 1\nmax_proceses = 5\nnice = 5\nfoo = 1\n"
+    said = "max_proceses = 5\nnice = 5\nfoo = 1\n"
     assert pretence.refusal(f"{GOOD}open_basedir = '/srv'\n[vhost.{table}]\n{said}") == [
         "itk.toml:8: vhost.open_basedir: unknown key (it belongs in [vhost.value] or [vhost.admin_value])",
-        f"itk.toml:10: vhost.{table}.memory_limit: unknown setting: this version of itkwsgi does not have it yet",
-        f"itk.toml:11: vhost.{table}.max_proceses: unknown setting (did you mean max_processes?)",
-        f"itk.toml:12: vhost.{table}.nice: unknown setting (it belongs in [[vhost]])",
-        f"itk.toml:13: vhost.{table}.foo: unknown setting",
+        f"itk.toml:10: vhost.{table}.max_proceses: unknown setting (did you mean max_processes?)",
+        f"itk.toml:11: vhost.{table}.nice: unknown setting (it belongs in [[vhost]])",
+        f"itk.toml:12: vhost.{table}.foo: unknown setting",
     ]
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from itkwsgi.config import values
+from itkwsgi.ini.match import canonical
 from itkwsgi.ini.values import Wrong
 from tests.support.toml_values import faults_of, refusal, toml_values
 
@@ -17,6 +19,8 @@ KINDS: list[Callable[[object], object]] = [
     values.parse_module,
     values.parse_url_path,
     values.parse_variables,
+    values.parse_location,
+    values.parse_overrides,
 ]
 
 
@@ -105,3 +109,40 @@ def test_keys_are_shown_as_toml_writes_them() -> None:
     assert values.key_text(("vhost", 3, "pool_socket", "mode")) == "vhost.pool_socket.mode"
     assert values.key_text(("environment", "a.b", "x\ny")) == 'environment."a.b"."x\\ny"'
     assert values.key_text(()) == ""
+
+
+# --- paths and overrides
+
+
+@pytest.mark.parametrize(
+    ("raw", "prefix"),
+    [
+        ("/", ""),
+        ("///", ""),
+        ("/a", "/a"),
+        ("/a/", "/a"),
+        ("//a//b/", "/a/b"),
+        ("/ä ö%", "/ä ö%"),
+        ("/a.b/..c", "/a.b/..c"),
+    ],
+)
+def test_locations(raw: str, prefix: str) -> None:
+    assert values.parse_location(raw) == prefix
+
+
+@given(st.text(st.sampled_from("/.ab%2"), max_size=8).map(lambda text: f"/{text}"))
+def test_a_location_is_as_paths_are_compared(raw: str) -> None:
+    try:
+        found = values.parse_location(raw)
+    except Wrong:
+        return
+    assert (found or "/") == canonical(raw) == canonical(found) and values.parse_location(found or "/") == found
+
+
+def test_wrong_locations_and_overrides() -> None:
+    for raw in ("", "a", "/a?b", "/a#b", "/a/.", "/../a", "/a%2Fb", "/a\n", 1, None):
+        with pytest.raises(Wrong):
+            values.parse_location(raw)
+    with pytest.raises(Wrong) as caught:
+        values.parse_overrides(["umask", "nothing", "disable"])
+    assert [fault.steps for fault in caught.value.faults] == [(1,), (2,)] and caught.value.rest == ("umask",)

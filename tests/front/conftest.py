@@ -42,6 +42,12 @@ def site_row(index, name, **more):
     return {"index": index, "name": name, "aliases": [], "default": False, "listeners": [0], **more}
 
 
+def limits_row(**more):
+    """What a front keeps somewhere: [value, final] by name."""
+    unlimited = {name: [None, True] for name in ("post_max_size", "request_timeout", "max_input_time")}
+    return {**unlimited, "expose_server": True, **more}
+
+
 def wait_until(condition, what="it", seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -56,7 +62,7 @@ class PoolConnection:
         self.sock = sock
         self.decoder = fastcgi.RequestDecoder()
         self.params = None
-        self.body_ended = False
+        self.role = 0
 
     def next_event(self):
         while (event := self.decoder.next_event()) is None:
@@ -71,6 +77,8 @@ class PoolConnection:
             event = self.next_event()
             if event is None:
                 return False
+            if isinstance(event, fastcgi.RequestBegun):
+                self.role = event.role
             if isinstance(event, fastcgi.RequestParams):
                 self.params = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.params.items()}
                 return True
@@ -501,6 +509,25 @@ def client(front):
 def patiently():
     """Wait for a condition."""
     return wait_until
+
+
+@pytest.fixture
+def make_limits_row():
+    """What holds below a prefix."""
+    return limits_row
+
+
+@pytest.fixture
+def start_limited(start_front):
+    """Start a front with a.example, awake, and these limits for all of it."""
+
+    def start(more=None, /, **limits):
+        site = site_row(0, "a.example", limits=[["", limits_row(**limits)]])
+        one = start_front(sites=[site], **(more or {}))
+        one.add_pool()
+        return one
+
+    return start
 
 
 @pytest.fixture

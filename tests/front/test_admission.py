@@ -83,3 +83,16 @@ def test_clients_without_an_address_are_not_counted(limit):
     assert all(addresses.enter("") for _ in range(5))
     addresses.leave("")
     assert addresses.enter("")
+
+
+def test_a_part_takes_its_sites_slots():
+    slots = admission(10)
+    whole = site(0, max_clients=2)
+    parts = [dataclasses.replace(site(index, max_clients=2), part_of=0) for index in (7, 8)]
+    assert [slots.enter(one) for one in (whole, parts[0], parts[1])] == [True, True, False]
+    assert slots.enter(site(1))
+    slots.leave(whole)
+    assert slots.enter(parts[1])
+    for one in parts:
+        slots.leave(one)
+    assert slots.in_use == 1

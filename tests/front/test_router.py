@@ -1,12 +1,15 @@
-"""The router against a plain search through all sites."""
+"""The router against a plain search through all sites, and against the matching in the sites' own processes."""
+
+import dataclasses
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from itkwsgi.front.refusal import Refusal
-from itkwsgi.front.router import Router, normal
-from itkwsgi.front.settings import Site
+from itkwsgi.front.router import Router, normal, place_of
+from itkwsgi.front.settings import UNLIMITED, Limit, Limits, Site, as_bytes
+from itkwsgi.ini import match
 
 
 def site(index, name, *aliases, default=False, listeners=(0,)):
@@ -135,3 +138,57 @@ def test_listeners_with_the_same_sites_share_a_table():
 @given(st.text(st.characters(codec="latin-1")))
 def test_normal_is_the_same_twice_but_for_one_dot(host):
     assert normal(normal(host + ".")) == normal(normal(host) + ".")
+
+
+# --- Parts and limits
+
+SEGMENTS = st.sampled_from(["a", "b", "ab", "ä", "\udcff", "", ".", "..", "..."])
+PATHS = st.lists(SEGMENTS, max_size=6).map(lambda parts: "/" + "/".join(parts))
+PREFIXES = PATHS.map(match.canonical).filter(lambda path: path != "/")
+
+
+def by_ini(path, prefixes):
+    """The index of the longest prefix by the rules of the site's own process; None for none."""
+    found = match.prefixes(match.canonical(path), [(prefix, None) for prefix in prefixes])
+    return max(found, key=lambda index: len(prefixes[index]), default=None)
+
+
+@given(st.lists(PREFIXES, unique=True, max_size=6), PATHS)
+def test_a_path_is_in_the_place_where_the_site_s_own_process_sees_it(prefixes, path):
+    prefixes.sort(key=len, reverse=True)
+    rows = [(as_bytes(prefix), index + 1) for index, prefix in enumerate(prefixes)]
+    limits = [(as_bytes(prefix), Limits(Limit(index, True))) for index, prefix in enumerate(prefixes)]
+    whole = dataclasses.replace(site(0, "a.example"), parts=tuple(rows), limits=(*limits, (b"", Limits())))
+    parts = [dataclasses.replace(site(index, "a.example"), part_of=0) for _, index in rows]
+    router = Router([whole, *parts], 1)
+    expected = by_ini(path, prefixes)
+    route = router.route(0, "a.example", as_bytes(path))
+    assert route.site is whole
+    assert route.pool is (whole if expected is None else parts[expected])
+    assert route.limits.post_max_size.value == expected
+
+
+@given(PATHS)
+def test_the_place_of_a_path_is_its_canonical_form(path):
+    canonical = match.canonical(path)
+    assert place_of(as_bytes(path)) == as_bytes(canonical if canonical == "/" else f"{canonical}/")
+
+
+def test_a_part_is_found_by_no_name_and_is_no_default():
+    part = dataclasses.replace(site(1, "b.example", "*.c.example", default=True), part_of=0)
+    router = Router([site(0, "a.example"), part], 1)
+    for host in ("b.example", "x.c.example", "nobody.example"):
+        with pytest.raises(Refusal):
+            router.find(0, host)
+
+
+def test_where_there_is_nothing_to_choose_no_path_is_looked_at():
+    class Path(bytes):
+        def split(self, *_):
+            raise AssertionError("looked at")
+
+    plain = site(0, "a.example")
+    assert Router([plain], 1).route(0, "a.example", Path(b"/x")) == (plain, plain, UNLIMITED)
+    divided = dataclasses.replace(plain, limits=((b"/x", Limits()), (b"", Limits())))
+    with pytest.raises(AssertionError):
+        Router([divided], 1).route(0, "a.example", Path(b"/x"))

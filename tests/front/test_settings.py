@@ -5,7 +5,7 @@ import json
 import pytest
 
 from itkwsgi.errors import Bug
-from itkwsgi.front.settings import Listener, load
+from itkwsgi.front.settings import UNLIMITED, Limit, Limits, Listener, load
 
 
 @pytest.fixture
@@ -38,6 +38,49 @@ def test_what_the_supervisor_sends(row):
     assert settings.listeners == (Listener(5, "127.0.0.1:8080", "http"),)
     assert settings.sites[0].aliases == ("*.a.example",)
     assert settings.sites[0].broken is None
+
+
+def test_a_site_without_parts_and_limits(row):
+    site = load(json.dumps(row).encode()).sites[0]
+    assert (site.parts, site.part_of, site.owner, site.limits) == ((), None, 0, ((b"", UNLIMITED),))
+
+
+def test_parts_and_limits(row, make_site_row, make_limits_row):
+    limits = [
+        ["/ä", make_limits_row(post_max_size=[10, False], request_timeout=[1.5, True])],
+        ["", make_limits_row(expose_server=False)],
+    ]
+    row["sites"] = [
+        make_site_row(0, "a.example", parts=[["/p/\udcff", 1]], limits=limits),
+        make_site_row(1, "a.example", part_of=0),
+    ]
+    site, part = load(json.dumps(row).encode()).sites
+    assert site.parts == ((b"/p/\xff", 1),)
+    assert site.limits == (
+        ("/ä".encode(), Limits(Limit(10, False), Limit(1.5, True))),
+        (b"", Limits(expose_server=False)),
+    )
+    assert (part.part_of, part.owner) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        [],
+        [["/p", {}]],
+        [["", {"post_max_size": [1]}]],
+        [["", {"post_max_size": [1, True, 2]}]],
+        [["", {"nwe": [1, True]}]],
+        [[1, {}]],
+        [["", 1]],
+        [[""]],
+        1,
+    ],
+)
+def test_limits_of_another_version(row, limits):
+    row["sites"][0]["limits"] = limits
+    with pytest.raises(Bug):
+        load(json.dumps(row).encode())
 
 
 @pytest.mark.parametrize("place", ["settings", "site", "listener"])

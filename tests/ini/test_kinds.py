@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from itkwsgi.ini.kinds import PATH, TEXT, UMASK, choice, integer, list_of, one_or_list_of, size
+from itkwsgi.ini.kinds import (
+    PATH,
+    SIZE,
+    TEXT,
+    TIME,
+    UMASK,
+    choice,
+    integer,
+    limit,
+    list_of,
+    one_or_list_of,
+    size,
+    some,
+)
 from itkwsgi.ini.values import Wrong
 from tests.support.toml_values import refusal
 
@@ -51,3 +64,15 @@ def test_umasks(raw: object, mask: int) -> None:
 @pytest.mark.parametrize("raw", ["27", "0028", "u=rwx", 0o1000, -1, True, 2.0])
 def test_no_umasks(raw: object) -> None:
     assert refusal(lambda raw: UMASK.parse(raw, "/"), raw).endswith('is not a umask (write "0027" or 0o027)')
+
+
+def test_0_is_no_limit() -> None:
+    assert [limit(TIME).parse(raw, "/") for raw in (0, "0s", 0.0, -0.0, "1ms")] == [None, None, None, None, 0.001]
+    assert limit(SIZE).parse("0K", "/") is None and SIZE.parse("0K", "/") == 0
+    assert (limit(SIZE).name, limit(SIZE).unit) == ("size", "bytes")
+
+
+def test_some_is_not_an_empty_list() -> None:
+    paths = some(one_or_list_of(PATH))
+    assert paths.parse(["/a"], "/") == paths.parse("/a", "/") == ("/a",)
+    assert refusal(lambda raw: paths.parse(raw, "/"), []) == 'it is empty (write "none" for no restriction)'

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itkwsgi.ini import registry
-from itkwsgi.ini.registry import BY_NAME, LATER, SETTINGS, Setting
+from itkwsgi.ini.registry import BY_NAME, LATER, SETTINGS
+from itkwsgi.ini.setting import ADVISORY, ALL, KERNEL, PERDIR, RUNTIME, SYSTEM, Setting
+from itkwsgi.ini.tighter import PROFILE
 from tests.support.toml_values import faults_of, refusal, toml_values
 
 # The contract's list; a name is here or it is known as one to come.
@@ -36,22 +37,69 @@ def test_every_name_of_the_contract_is_known_once() -> None:
 @every_setting
 def test_a_setting_is_whole(setting: Setting) -> None:
     assert setting.help.endswith(".") and setting.kind.name and setting.kind.schema
-    assert setting.mode in (registry.ALL, registry.PERDIR, registry.SYSTEM)
-    assert setting.enforced in (registry.KERNEL, registry.RUNTIME, registry.ADVISORY)
+    assert setting.mode in (ALL, PERDIR, SYSTEM)
+    assert setting.enforced in (KERNEL, RUNTIME, ADVISORY)
+    assert repr(setting) == f"Setting({setting.name!r})"
 
 
 def test_who_may_set_what() -> None:
-    assert {setting.name for setting in SETTINGS if setting.mode == registry.SYSTEM} == {"disable", "max_processes"}
-    assert {setting.name for setting in SETTINGS if setting.enforced == registry.KERNEL} == {
-        "open_basedir", "disable", "max_processes", "max_open_files", "max_file_size",
+    """As the contract says."""
+    modes = {mode: {setting.name for setting in SETTINGS if setting.mode == mode} for mode in (SYSTEM, PERDIR)}
+    assert modes[SYSTEM] == {"disable", "max_processes", "expose_server"}
+    assert modes[PERDIR] == {
+        "post_max_size", "max_input_time", "request_timeout", "auto_prepend_file", "auto_append_file",
+        "output_buffering", "optimize", "slow_request", "engine", "revalidate", "update_protection",
     }  # fmt: skip
+
+
+def test_who_enforces_what() -> None:
+    assert {setting.name for setting in SETTINGS if setting.enforced == KERNEL} == {
+        "memory_limit", "max_execution_time", "open_basedir", "disable", "max_processes", "max_open_files",
+        "max_file_size",
+    }  # fmt: skip
+    assert {name for name in PROFILE if BY_NAME[name].enforced != KERNEL} == {"optimize"}
+
+
+def test_defaults() -> None:
+    """PHP's, where PHP has the setting (ini.list), but for what the contract says otherwise."""
+    said = {setting.name: setting.python(setting.default) for setting in SETTINGS}
+    assert {name: default for name, default in said.items() if default is not None} == {
+        "memory_limit": 128 * 2**20,
+        "max_execution_time": 30.0,
+        "post_max_size": 8 * 2**20,
+        "max_open_files": 1024,
+        "recursion_limit": 1000,
+        "default_socket_timeout": 60.0,
+        "engine": True,
+        "expose_server": True,
+        "display_errors": False,
+        "log_errors": True,
+        "timezone": "UTC",
+        "default_charset": "UTF-8",
+        "optimize": 0,
+        "umask": 0o022,
+        "output_buffering": 0,
+        "ignore_user_abort": False,
+        "revalidate": 2.0,
+        "update_protection": 2.0,
+    }
+
+
+# What cannot be nothing.
+ALWAYS_SOMETHING = {
+    "recursion_limit", "engine", "expose_server", "display_errors", "log_errors", "optimize", "umask",
+    "output_buffering", "ignore_user_abort", "update_protection",
+}  # fmt: skip
 
 
 @every_setting
 @pytest.mark.parametrize("raw", ["none", "None", "NONE"])
 def test_none_clears(setting: Setting, raw: str) -> None:
     assert setting.parse(raw, "/") == setting.none
-    assert setting.none in ((), None, 0o022)
+    if setting.name not in ALWAYS_SOMETHING:
+        assert setting.python(setting.none) is None
+    elif setting.name != "update_protection":
+        assert setting.none == setting.default
 
 
 @pytest.mark.parametrize(
@@ -70,6 +118,20 @@ def test_none_clears(setting: Setting, raw: str) -> None:
         ("umask", "0027", 0o027),
         ("umask", 0o077, 0o077),
         ("tmp_dir", "tmp", "/etc/itkwsgi/tmp"),
+        ("memory_limit", "4M", 4 * 2**20),
+        ("max_execution_time", 0, None),
+        ("max_execution_time", "1.5s", 1.5),
+        ("request_timeout", "500ms", 0.5),
+        ("slow_request", 2, 2.0),
+        ("max_input_time", "1m", 60.0),
+        ("post_max_size", 0, None),
+        ("post_max_size", "8M", 8 * 2**20),
+        ("output_buffering", 0, 0),
+        ("optimize", 2, 2),
+        ("engine", "off", False),
+        ("timezone", "CET-1CEST", "CET-1CEST"),
+        ("warnings", "error", ("error",)),
+        ("include_path", [], ()),
     ],
 )
 def test_values(name: str, raw: object, value: object) -> None:
@@ -92,6 +154,10 @@ def test_values(name: str, raw: object, value: object) -> None:
         ("max_file_size", "1T", '"1T" is not a size (write "256M", "64K" or a number of bytes)'),
         ("umask", 999, '999 is not a umask (write "0027" or 0o027)'),
         ("tmp_dir", ["/tmp"], "a list is not text"),
+        ("memory_limit", "4095K", "4193280 is too small: at least 4194304 bytes"),
+        ("max_execution_time", -1, "-1 is too short: it must be at least 0"),
+        ("optimize", 3, "3 is too big: at most 2"),
+        ("recursion_limit", 49, "49 is too small: at least 50 frames"),
     ],
 )
 def test_no_values(name: str, raw: object, message: str) -> None:

@@ -26,6 +26,10 @@ KINDS: list[Callable[[object], object]] = [
     values.parse_text,
     partial(values.parse_choice, words=("a", "b")),
     partial(values.parse_path, directory="/etc/itkwsgi"),
+    values.parse_zone,
+    values.parse_locale,
+    values.parse_charset,
+    values.parse_filter,
 ]
 
 
@@ -35,6 +39,7 @@ def test_no_parser_fails_in_any_other_way(raw: object) -> None:
     for parse in KINDS:
         for fault in faults_of(parse, raw):
             assert fault.message and (fault.message + fault.hint).isprintable()
+            assert len(fault.message + fault.hint) < 300
 
 
 # --- sizes
@@ -78,6 +83,7 @@ def test_sizes_out_of_bounds() -> None:
     assert refusal(values.parse_size, -1) == "-1 is too small: at least 0 bytes"
     assert refusal(partial(values.parse_size, high=1024), "2K") == "2048 is too big: at most 1024 bytes"
     assert refusal(values.parse_size, 10**40) == f"a number that long is too big: at most {2**60} bytes"
+    assert refusal(values.parse_size, -(10**40)) == "a number that long is too small: at least 0 bytes"
 
 
 @given(st.integers(0, 2**29), st.sampled_from("KMG"))
@@ -286,3 +292,81 @@ def test_near_names_are_found() -> None:
     assert values.closest("keep-alive-timeout", known) == "keepalive_timeout"
     assert values.closest("Listen", known) == "listen"
     assert values.closest("xyz", known) == ""
+
+
+# --- what the interpreter and the C library understand
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "UTC", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/GMT+5", "CET-1CEST", "EST5EDT,M3.2.0,M11.1.0",
+        "CET-1CEST,M3.5.0,M10.5.0/3", "UTC+0:30",
+    ],
+)  # fmt: skip
+def test_zones(raw: str) -> None:
+    assert values.parse_zone(raw) == raw
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Europe/Atlantis", "Europe", "/etc/passwd", "/usr/share/zoneinfo/UTC", "../../../etc/passwd", "Europe/../UTC",
+        ".", "Europe//Berlin", ":UTC", "CE-1", "ÄÖÜ1", "UTC 1", "1", 5,
+    ],
+)  # fmt: skip
+def test_no_zones(raw: object) -> None:
+    assert "is no" in refusal(values.parse_zone, raw)
+
+
+def test_without_a_data_base_of_zones_any_name_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "_ZONES", "/nowhere")
+    assert values.parse_zone("Europe/Berlin") == "Europe/Berlin"
+    assert "is no time zone" in refusal(values.parse_zone, "../etc")
+
+
+@pytest.mark.parametrize("raw", ["C", "C.UTF-8", "de_DE.UTF-8", "de_DE@euro", "POSIX"])
+def test_locales(raw: str) -> None:
+    assert values.parse_locale(raw) == raw
+
+
+@pytest.mark.parametrize("raw", ["/tmp/x", "../x", "de DE", "de_DE;LC_TIME=C", ".x", ""])
+def test_no_locales(raw: str) -> None:
+    assert refusal(values.parse_locale, raw)
+
+
+def test_charsets() -> None:
+    assert values.parse_charset("UTF-8") == "UTF-8"
+    for raw in ("utf-8; x=1", 'u"', "a,b", "", "ü"):
+        assert refusal(values.parse_charset, raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("error", "error"),
+        ("ignore::DeprecationWarning", "ignore::DeprecationWarning"),
+        (" ignore : a message : UserWarning : a.b : 12 ", "ignore:a message:UserWarning:a.b:12"),
+    ],
+)
+def test_filters_of_warnings(raw: str, text: str) -> None:
+    assert values.parse_filter(raw) == text
+
+
+@pytest.mark.parametrize("raw", ["", "x", "Error", ":x", "error:::::", "error::::x", "error::::-1"])
+def test_no_filters_of_warnings(raw: str) -> None:
+    assert refusal(values.parse_filter, raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "seconds"), [(0.1 + 0.2, 0.3), ("0.1ms", 0.0001), (1e-12, 1e-9), (-0.0, 0.0), (1 / 3, 0.333333333)]
+)
+def test_times_are_whole_nanoseconds(raw: object, seconds: float) -> None:
+    """So none is lost when it is written; and what is more than nothing does not come to mean no limit."""
+    parsed = values.parse_time(raw)
+    assert parsed == seconds and math.copysign(1, parsed) == 1
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a/b", "a/b"), ("ü b", "ü b"), ("a\nb\udcff\x1b", "a\\nb\\udcff\\x1b")])
+def test_printable(text: str, shown: str) -> None:
+    assert values.printable(text) == shown

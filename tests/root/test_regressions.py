@@ -419,7 +419,7 @@ def test_fpm_and_uwsgi_no_parameter_of_the_protocol_changes_a_setting(pair):
     assert uids == [A] * 3
     assert environment["USER"] == str(A)
     assert not set(environment.values()) & (set(POISON.values()) - {"/", "b"})
-    assert environment.keys() <= {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "PWD", "TMPDIR", "LC_CTYPE"}
+    assert environment.keys() <= {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "PWD", "TMPDIR", "LC_CTYPE", "TZ"}
 
 
 def test_fpm_and_uwsgi_no_header_of_a_visitor_becomes_one(pair):

@@ -243,7 +243,7 @@ class Refusing:
 
 def child_of(listener):
     plan = {"requests_per_child": 1, "peer_uid": os.getuid(), "name": "a.example"}
-    return Child(SimpleNamespace(plan=plan, listener=listener, external=None))
+    return Child(SimpleNamespace(plan=plan, listener=listener, external=None, scope=None))
 
 
 @pytest.fixture

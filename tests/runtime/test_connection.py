@@ -139,7 +139,14 @@ def test_a_second_request_is_refused_and_the_first_goes_on():
     assert sock.sent == fastcgi.encode_end_request(0, fastcgi.CANT_MPX_CONN, request_id=2)
 
 
-@pytest.mark.parametrize("role", [2, 3, 99])
+def test_who_only_asks_whether_it_may_is_told_apart(pair):
+    pair.send(fastcgi.encode_request_head(PARAMS, role=fastcgi.AUTHORIZER))
+    assert pair.connection.receive_head() == dict(PARAMS) and pair.connection.authorizer
+    pair.send(fastcgi.encode_stdin(b""))
+    assert pair.connection.read_body() == b""
+
+
+@pytest.mark.parametrize("role", [3, 99])
 def test_another_role_is_refused(pair, role):
     pair.send(encode_record(fastcgi.BEGIN_REQUEST, 1, bytes([0, role, 0, 0, 0, 0, 0, 0])))
     with pytest.raises(VisitorGone, match=f"role {role}"):

@@ -279,7 +279,10 @@ def test_a_child_that_was_killed_is_said_in_the_log(pool, number):
         os.kill(child, number)
         answer = visitor.answer()
     assert (answer.text, answer.ended) == (f"{child} begun, ", False)
-    wait_until(lambda: f"child {child} was ended by {number.name}\n" in one.log(), what="a line in the log")
+    wait_until(
+        lambda: f"child {child} was ended by {number.name} while it worked on GET /" in one.log(),
+        what="a line in the log",
+    )
     assert one.ask("/pid").status == 200
 
 
@@ -291,7 +294,10 @@ def test_a_signal_without_a_name_ends_the_child_alone(pool):
         child = visitor.hold()
         os.kill(child, number)
         assert not visitor.answer().ended
-        wait_until(lambda: f"child {child} was ended by signal {number}\n" in one.log(), what="a line in the log")
+        wait_until(
+            lambda: f"child {child} was ended by signal {number} while it worked on GET /" in one.log(),
+            what="a line in the log",
+        )
         assert bystander.release() == "held 0"
     assert one.ask("/pid").status == 200
 
@@ -373,7 +379,7 @@ def test_after_a_memory_fault_of_a_child_the_pool_makes_room_for_one_with_anothe
         assert [one.said(), one.said()] == [b"C", b"L"]
         assert other.release()  # who was being served is
     assert ended(one.pid) == 0
-    assert f"child {child} was ended by {number.name}\n" in one.log()
+    assert f"child {child} was ended by {number.name} while it worked on GET /" in one.log()
     assert "another address layout" in one.log()
 
 

@@ -16,7 +16,7 @@ class Title:
         self.shown = []
 
     def compose(self, text):
-        return text.encode()
+        return text
 
     def show(self, composed):
         self.shown.append(composed)
@@ -47,9 +47,9 @@ def test_every_request_goes_the_whole_way(served, monkeypatch):
     monkeypatch.setattr(module, "do_nothing", app)
     title = Title()
     module.rehearse(title)
-    assert asked == [("GET", "/", True)] * module.TIMES
-    assert served == [0] * module.TIMES
-    assert title.shown == [b"itkwsgi: child rehearsal GET /"] * module.TIMES
+    assert asked == [("GET", "/rehearsal/x", True)] * (2 * module.TIMES)
+    assert served == [0] * (2 * module.TIMES)
+    assert title.shown == [b"itkwsgi: child rehearsal GET /rehearsal/x"] * (2 * module.TIMES)
 
 
 def test_nothing_is_left_open_and_no_handler_changed():

@@ -4,6 +4,7 @@ import pytest
 
 from itkwsgi.runtime.wsgi import Answer, BadAnswer, call_app
 from itkwsgi.wire import fastcgi
+from itkwsgi.wire.answers import AnswerDecoder
 from itkwsgi.wire.cgi import AnswerHeadDecoder
 
 TEXT = [("Content-Type", "text/plain")]
@@ -19,7 +20,7 @@ class Recorder:
         self.writes.append(bytes(data))
 
     def events(self, upto=None):
-        decoder = fastcgi.AnswerDecoder()
+        decoder = AnswerDecoder()
         decoder.feed(b"".join(self.writes[:upto]))
         return list(iter(decoder.next_event, None))
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from itkwsgi.config.model import Config, PoolSocket
+from itkwsgi.linux import process_status
 from itkwsgi.supervisor import places as places_module
 from itkwsgi.supervisor.roles import Role
 from tests.support.bench import Bench
 from tests.support.configured import LISTEN, make_server
+from tests.support.daemon import wait_until
 from tests.support.running import PATIENCE, ended, forked, nobody_left
 
 
@@ -48,6 +50,8 @@ class Peer:
 
     def __init__(self, kind, key):
         self.pid = forked(signal.pause)
+        # Until then it uses processor time, which looks as if it were at work.
+        wait_until(lambda: process_status.read(self.pid).state == "S", what="its sleep")
         ours, self.end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self.end.settimeout(PATIENCE)

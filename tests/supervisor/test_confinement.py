@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from itkwsgi.config.model import Config, Said
+from itkwsgi.config.model import Area, Config, Said
 from itkwsgi.errors import OperatorError
 from itkwsgi.linux import landlock, rulesets
 from itkwsgi.linux.filters import site_filter
@@ -101,6 +101,12 @@ def test_tmp_of_its_own_is_granted_and_another_is_not(var_tmp):
     assert (found.get("/tmp"), found.get("/var/tmp")) == (ALL, ALL if var_tmp else None)
 
 
+def test_temporary_directories_of_parts_are_granted_where_they_are_there():
+    areas = (Area("/srv/x", {"tmp_dir": said("/tmp/x")}, "a:1"), Area("/srv/y", {"tmp_dir": said(None)}, "a:2"))
+    found = rights(make_vhost(settings=BASEDIR.settings, directories=areas))
+    assert found["/tmp/x"] == (rulesets.ALL, False)
+
+
 @pytest.mark.parametrize("abi", [0, 1, 2])
 def test_a_kernel_that_cannot_keep_open_basedir(abi):
     with pytest.raises(OperatorError, match="open_basedir needs Landlock version 3, and this kernel has"):
@@ -144,12 +150,18 @@ def limits(monkeypatch, hard=5000, **settings):
 
 
 def test_limits_without_a_word(monkeypatch):
-    assert limits(monkeypatch) == {resource.RLIMIT_CORE: (0, 0), resource.RLIMIT_NOFILE: (1024, 5000)}
+    assert limits(monkeypatch) == {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_DATA: (5000, 5000),  # 128 MB, and the server itself may have no more than that
+        resource.RLIMIT_NOFILE: (1024, 5000),
+    }
+    assert limits(monkeypatch, 2**40)[resource.RLIMIT_DATA] == (2**27, 2**40)
 
 
 @pytest.mark.parametrize(
     ("name", "number"),
     [
+        ("memory_limit", resource.RLIMIT_DATA),
         ("max_processes", resource.RLIMIT_NPROC),
         ("max_open_files", resource.RLIMIT_NOFILE),
         ("max_file_size", resource.RLIMIT_FSIZE),
@@ -167,6 +179,27 @@ def test_limits(monkeypatch, name, number):
         (None, True, endless, (endless, endless)),
     ):
         assert limits(monkeypatch, hard, **{name: said(value, fixed)})[number] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "fixed", "expected"),
+    [
+        (30.0, False, None),
+        (None, True, None),
+        (30.0, True, 62),  # the import may take 60
+        (90.2, True, 93),
+        (9000.0, True, 5000),
+    ],
+)
+def test_processor_time_has_a_bound_from_before_the_import_where_it_is_fixed(monkeypatch, value, fixed, expected):
+    found = limits(monkeypatch, max_execution_time=said(value, fixed)).get(resource.RLIMIT_CPU)
+    assert found == (None if expected is None else (expected, expected))
+
+
+def test_limits_are_those_that_hold_in_the_pool(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda number: (100, 5000))
+    vhost = make_vhost(settings={"max_open_files": said(70)}, holding={"max_open_files": said(90, True)})
+    assert (resource.RLIMIT_NOFILE, 90, 90) in walls(vhost)["rlimits"]
 
 
 def test_within():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from itkwsgi.config.model import Ids, Listen, Problem, Said
+from itkwsgi.config.model import Area, Ids, Listen, Problem, Said
 from itkwsgi.front import settings as front
 from itkwsgi.linux import namespaces
 from itkwsgi.supervisor import plan as module
@@ -191,6 +191,9 @@ def test_the_front_learns_no_user_and_no_path_of_a_site(configured):
         "access_log": "/secret/access.log",
         "error_log": "/secret/error.log",
         "warmup": ("/secret",),
+        "file": "/secret/app.py",
+        "public": "/secret/public",
+        "directories": (Area("/secret/public/a", {"post_max_size": Said(1, True, "/secret/itk.toml:4")}, ""),),
     }
     told = json.dumps(front_settings(configured(make_vhost(0, **secrets))))
     assert "secret" not in told.lower()
@@ -213,7 +216,10 @@ def test_a_plan_has_a_place_for_each_key_of_a_vhost_that_a_pool_obeys(configured
     """A key that is added to the model and forgotten here would be silently without effect."""
     for_others = {"aliases", "listens", "default", "user", "startup_timeout", "server_signature", "where"}
     for_others |= {"access_log", "error_log", "problems", "ids", "environment", "venv", "python", "pool_socket"}
-    for_others |= {"settings", "private_tmp", "private_var_tmp"}  # what comes of them has names of its own
+    for_others |= {"private_tmp", "private_var_tmp", "file"}  # what comes of them has names of its own
     vhost = make_vhost(0)
     plan = pool_plan(configured(vhost), vhost, 1, privileged=False, tmp_dir=None)
-    assert {field.name for field in dataclasses.fields(vhost)} - for_others - plan.keys() == set()
+    for_others |= {"part_of"}  # for the front, which sends to it what is below its prefix
+    told = {"allow_override": "override"}
+    names = {told.get(field.name, field.name) for field in dataclasses.fields(vhost)}
+    assert names - for_others - plan.keys() - plan["settings"].keys() == set()

@@ -35,9 +35,10 @@ def make_vhost(index=0, **more):
         "idle_timeout": 300.0, "startup_timeout": 60.0, "no_new_privs": True, "exit_grace": 2.0, "warmup": (),
         "server_signature": True, "access_log": None, "error_log": None, "pool_socket": None, "private_tmp": False,
         "private_var_tmp": False, "settings": {}, "binary": None, "problems": (),
-        "where": "itk.toml:1", **more,
+        "where": "itk.toml:1", "public": None, "directories": (), "locations": (), "allow_override": (),
+        "part_of": None, "prefix": "", "file": "/srv/app.py", **more,
     }  # fmt: skip
-    return Vhost(**said)
+    return Vhost(**{"holding": said["settings"], **said})
 
 
 def make_environment(name, **more):

@@ -24,6 +24,7 @@ from itkwsgi.linux import fds, kernel, process_status
 from itkwsgi.linux.title import PADDING
 from itkwsgi.supervisor import sockets
 from itkwsgi.wire import fastcgi
+from itkwsgi.wire.answers import AnswerDecoder
 from itkwsgi.wire.cgi import AnswerHeadDecoder
 from itkwsgi.wire.orders import PoolState
 from tests.support.daemon import title
@@ -57,7 +58,7 @@ class Answer:
     """What came back: ``status`` None when there was no head, ``ended`` when END_REQUEST came."""
 
     def __init__(self, data: bytes) -> None:
-        decoder = fastcgi.AnswerDecoder()
+        decoder = AnswerDecoder()
         decoder.feed(data)
         events = list(iter(decoder.next_event, None))
         stdout = b"".join(event.data for event in events if isinstance(event, fastcgi.StdoutData))
@@ -188,6 +189,9 @@ class Site:
             "mount": "",
             "env": {},
             "tmp_dir": None,
+            "settings": self.settings(),
+            "optimize": 0,
+            "python": sys.executable,
             "preload": "app",
             "requests_per_child": 1,
             "min_spare": 1,
@@ -197,6 +201,22 @@ class Site:
             "warmup": [],
             "peer_uid": os.getuid(),
             "external": False,
+            **more,
+        }
+
+    def settings(self, **more: object) -> dict[str, object]:
+        """What root would say of its settings: nothing, unless ``more`` does."""
+        return {
+            "site": {},
+            "holding": {},
+            "directories": [],
+            "locations": [],
+            "override": None,
+            "public": "",
+            "root": str(self.place),
+            "filters": {},
+            "domain": None,
+            "untraced": None,
             **more,
         }
 

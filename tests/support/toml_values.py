@@ -14,6 +14,7 @@ toml_values = st.recursive(
     st.none().map(lambda _: datetime.date(2020, 1, 1))
     | st.booleans()
     | st.integers()
+    | st.sampled_from([10**400, -(10**400), 1e308, 1e-300])
     | st.floats()
     | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),

@@ -139,7 +139,7 @@ def listener(tmp_path, monkeypatch):
         yield sock
 
 
-SITE = SimpleNamespace(index=7)
+SITE = SimpleNamespace(index=7, owner=7)
 
 
 def test_a_site_that_sends_descriptors_is_ended_and_its_connection_kept(old_kernel, listener, tmp_path, bomb):

@@ -73,7 +73,7 @@ def test_nothing_of_the_servers_packages_or_environment(probe):
     found = facts(probe)
     assert not {"werkzeug", "uvloop", "prctl", "click", "toml", "asyncio"} & set(found["modules"])
     assert set(found["env"]) <= {
-        "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "PWD", "TMPDIR", "ITKWSGI_SLOT", "LC_CTYPE",
+        "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "PWD", "TMPDIR", "ITKWSGI_SLOT", "LC_CTYPE", "TZ",
     }  # fmt: skip
     assert not any("site-packages" in path and "itkwsgi" in path for path in found["path"])
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from itkwsgi.errors import AppError
 from itkwsgi.wire import fastcgi
+from itkwsgi.wire.answers import AnswerDecoder
 from itkwsgi.wire.fastcgi import (
-    AnswerDecoder,
+    Deadline,
     GetValues,
     ProtocolError,
     RequestAborted,
@@ -29,6 +30,7 @@ from itkwsgi.wire.fastcgi import (
 from itkwsgi.wire.records import HEADER, encode_pairs, encode_record
 
 CUTS = st.lists(st.integers(0, 10**6), max_size=12)
+SIMPLE_PARAMS = st.dictionaries(st.binary(min_size=1, max_size=150), st.binary(max_size=300), min_size=1, max_size=8)
 PARAMS = st.dictionaries(st.binary(min_size=1, max_size=150), st.binary(max_size=300), max_size=12)
 
 
@@ -158,7 +160,7 @@ def test_large_bodies_and_parameters_take_several_records():
 # --- Nonsense
 
 FRAMES = st.lists(
-    st.tuples(st.sampled_from([1, 1, 1, 0, 2]), st.integers(0, 12), st.binary(max_size=12)).map(
+    st.tuples(st.sampled_from([1, 1, 1, 0, 2]), st.sampled_from([*range(13), 200]), st.binary(max_size=12)).map(
         lambda row: encode_record(row[1], row[0], row[2])
     ),
     max_size=12,
@@ -204,6 +206,7 @@ def test_a_protocol_error_is_the_site_s_fault():
         HEAD + record(fastcgi.END_REQUEST, b"\0" * 8),
         HEAD + record(99, b"x"),
         begin() + record(fastcgi.PARAMS, b"\5\5short") + record(fastcgi.PARAMS),
+        HEAD + fastcgi.encode_deadline(1),
         b"\x02" + HEAD[1:],
     ],
 )
@@ -227,6 +230,14 @@ def test_what_a_web_server_may_not_say(data):
         record(fastcgi.END_REQUEST, b"\0" * 9),
         record(fastcgi.END_REQUEST),
         b"HTTP/1.1 200 OK\r\n\r\n",
+        fastcgi.encode_stdout(b"x") + fastcgi.encode_deadline(1),
+        fastcgi.encode_stdout_end() + fastcgi.encode_deadline(1),
+        fastcgi.encode_end_request() + fastcgi.encode_deadline(1),
+        fastcgi.encode_deadline(1) + fastcgi.encode_deadline(None),
+        fastcgi.encode_deadline(1, request_id=2),
+        record(fastcgi.DEADLINE, b"\0" * 7),
+        record(fastcgi.DEADLINE, b"\0" * 9),
+        record(fastcgi.DEADLINE),
     ],
 )
 def test_what_a_pool_may_not_say(data):
@@ -261,6 +272,44 @@ def test_a_truncated_answer_has_no_end():
 def test_an_answer_may_end_without_closing_its_stream():
     data = fastcgi.encode_stdout(b"hello") + fastcgi.encode_end_request()
     assert events_of(AnswerDecoder(), data) == [StdoutData(b"hello"), RequestEnded(0, 0)]
+
+
+# --- Our own record
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(30, 30.0), (0.25, 0.25), (0.0001, 0.001), (None, None), (0, None)])
+def test_a_deadline_byte_by_byte_and_back(seconds, told):
+    data = fastcgi.encode_deadline(seconds)
+    assert data == b"\x01\xc8\x00\x01\x00\x08\x00\x00" + int((told or 0) * 1000).to_bytes(8, "big")
+    assert events_of(AnswerDecoder(), data) == [Deadline(told)]
+
+
+@given(st.floats(0.001, 366 * 24 * 3600.0), st.integers(1, 65535), CUTS)
+def test_a_deadline_comes_before_the_answer_however_it_is_cut(seconds, number, cuts):
+    data = fastcgi.encode_deadline(seconds, number) + record(fastcgi.STDERR, b"said", number)
+    data += fastcgi.encode_stdout(b"hello", number) + fastcgi.encode_end_request(request_id=number)
+    deadline, *rest = events_of(AnswerDecoder(number), data, cuts)
+    assert deadline.seconds == pytest.approx(seconds, abs=0.001)
+    assert rest == [StderrData(b"said"), StdoutData(b"hello"), RequestEnded(0, 0)]
+
+
+# --- Roles
+
+
+@given(PARAMS, st.integers(1, 65535), CUTS)
+def test_an_authorizer_is_asked_with_the_head_alone(params, number, cuts):
+    data = fastcgi.encode_request_head(params.items(), role=fastcgi.AUTHORIZER, request_id=number)
+    assert decode_simple_request(data) is None
+    assert events_of(RequestDecoder(), data, cuts) == [
+        RequestBegun(fastcgi.AUTHORIZER, False, number), RequestParams(params),
+    ]  # fmt: skip
+
+
+@given(SIMPLE_PARAMS, st.integers(0, 65535))
+def test_the_shortcut_is_for_responders_alone(params, role):
+    head = fastcgi.encode_request_head(params.items(), role=role)
+    found = decode_simple_request(head + fastcgi.encode_stdin(b""))
+    assert (found is not None) == (role == fastcgi.RESPONDER)
 
 
 # --- Connections that live on
@@ -333,8 +382,6 @@ def test_events_compare_by_what_they_say():
 
 
 # --- The shortcut for requests without a body
-
-SIMPLE_PARAMS = st.dictionaries(st.binary(min_size=1, max_size=150), st.binary(max_size=300), min_size=1, max_size=8)
 
 
 def simple_request(params, request_id=1, *, padding=0, keep_conn=False):

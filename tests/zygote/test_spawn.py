@@ -9,7 +9,6 @@ import pytest
 
 from itkwsgi.linux import fds, kernel
 from itkwsgi.linux.identity import Identity, SwitchError
-from itkwsgi.linux.title import PADDING
 from itkwsgi.runtime import main as runtime_main
 from itkwsgi.wire import orders
 from itkwsgi.zygote import spawn as module
@@ -26,6 +25,7 @@ PLAN = {
     "no_new_privs": True,
     "umask": 0o027,
     "binary": None,
+    "optimize": 0,
     "confine": NO_WALLS,
 }
 ZYGOTE = Parent(4711, "/boot.py", [(1000, 1010)], [(1000, 1010), (7, 8)])
@@ -192,7 +192,7 @@ def steps(monkeypatch):
 
     for name in ("place_descriptors", "reset_signals", "limit_before_switch", "become", "die_with"):
         monkeypatch.setattr(module, name, recording(name))
-    for name in ("exec_pool", "confine"):
+    for name in ("execute", "confine"):
         monkeypatch.setattr(module, name, recording(name))
     monkeypatch.setattr(module.os, "setsid", recording("setsid"))
     monkeypatch.setattr(module.by_ctypes, "set_dumpable", recording("set_dumpable"))
@@ -201,7 +201,7 @@ def steps(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("interpreter", "last"), [(None, ["confine", "run_pool"]), ("/opt/python", ["exec_pool", "confine", "run_pool"])]
+    ("interpreter", "last"), [(None, ["confine", "run_pool"]), ("/opt/python", ["execute", "confine", "run_pool"])]
 )
 def test_the_order_of_the_steps(handed, steps, interpreter, last):
     plan = {**PLAN, "uid": 1001, "gid": 1002, "groups": [7, 8], "privileged": True, "interpreter": interpreter}
@@ -267,37 +267,10 @@ def test_a_plan_of_another_user_is_refused_by_the_kernel(handed, place):
     assert "could not become uid 4242: SwitchError: verify: user ids" in (place / "log").read_text()
 
 
-def test_a_confined_site_is_given_a_binary_that_is_roots(handed):
+@pytest.mark.parametrize(("binary", "executed"), [(None, "/site/python"), ("/usr/bin/python3", "/usr/bin/python3")])
+def test_a_confined_site_is_given_a_binary_that_is_roots(handed, steps, binary, executed):
     """Its own name for it could be made to mean another at any time, and would be run before the walls are up."""
-
-    def execute():
-        called = []
-        os.execve = lambda *args: called.append(args)
-        module.place_descriptors(PoolOrder(handed[:4]))
-        module.exec_pool({**PLAN, "interpreter": "/site/venv/bin/python", "binary": "/usr/bin/python3.11"}, "/boot.py")
-        return called[0][:2]
-
-    assert in_child(execute) == (
-        "/usr/bin/python3.11",
-        ["/usr/bin/python3.11", "-I", "-S", "/boot.py", "pool", PADDING],
-    )
-
-
-@pytest.mark.parametrize("external", [False, True])
-def test_an_interpreter_of_the_sites_own_gets_its_descriptors_and_its_plan(handed, external):
-    plan = {**PLAN, "external": external, "interpreter": "/opt/python", "uid": 1001}
-
-    def execute():
-        called = []
-        os.execve = lambda *args: called.append(args)
-        module.place_descriptors(PoolOrder(handed[: 5 if external else 4], ("external",)))
-        module.exec_pool(plan, "/boot.py")
-        with os.fdopen(module.PLAN_FD, "rb") as file:
-            told = orders.decode(file.read())
-        return called, told, sorted(fds.open_descriptors()), [os.get_inheritable(fd) for fd in (0, 1, 2, 3, 4)]
-
-    called, told, opened, inherited = in_child(execute)
-    assert called == [("/opt/python", ["/opt/python", "-I", "-S", "/boot.py", "pool", PADDING], {})]
-    assert told == plan
-    assert opened == ([0, 1, 2, 3, 4, 5] if external else [0, 1, 2, 3, 4])
-    assert inherited == [True] * 5
+    ids = {"uid": 1001, "gid": 1002, "groups": []}
+    module.turn_into_pool(ordered({**PLAN, **ids, "interpreter": "/site/python", "binary": binary}, handed), ZYGOTE)
+    _, args, _ = next(step for step in steps if step[0] == "execute")
+    assert args[1:] == (executed, "/boot.py")

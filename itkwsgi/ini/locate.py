@@ -1,7 +1,7 @@
 """Says on which line each key of a TOML document stands, which tomllib does not.
 
-A scanner, not a parser: it is given only what tomllib has accepted, so it looks for nothing but the ends of things,
-and leaves decoding of quoted keys to tomllib.  A path is a tuple of keys and, below arrays, indexes from 0:
+A scanner, not a parser: it is given only what the reader has accepted, so it looks for nothing but the ends of things,
+and leaves decoding of quoted keys to it.  A path is a tuple of keys and, below arrays, indexes from 0:
 ``("vhost", 0, "pool_socket", "mode")``.  The set of paths equals that of every table, key and array element of the
 parsed document; the tests hold it to that.  A table has the line of its own header where it has one, else of its
 first mention.
@@ -10,11 +10,13 @@ first mention.
 from __future__ import annotations
 
 import re
-import tomllib
-from typing import TypeAlias
 
-Step: TypeAlias = str | int
-Path: TypeAlias = tuple[Step, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Step = str | int
+    Path = tuple[Step, ...]
+else:
+    Path = tuple[object, ...]  # as far as Python 3.9 can say it
 
 _BLANK = re.compile(r"[ \t]*")
 _VOID = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")  # also between the elements of an array
@@ -100,7 +102,7 @@ class _Scanner:
             self.skip(_BLANK)
             quoted = _QUOTED_KEY.match(self.text, self.at)
             if quoted:
-                parts.append(tomllib.loads(f"key = {quoted[0]}")["key"])
+                parts.append(decoded(quoted[0]))
                 self.at = quoted.end()
             else:
                 parts.append(self.skip(_BARE_KEY))
@@ -160,3 +162,10 @@ class _Scanner:
         self.line += self.text.count("\n", self.counted, self.at)
         self.counted = self.at
         return self.line
+
+
+def decoded(quoted: str) -> str:
+    """What a quoted key says."""
+    from itkwsgi.ini.toml_reader import loads
+
+    return str(loads(f"key = {quoted}")["key"])

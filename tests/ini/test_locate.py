@@ -10,7 +10,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itkwsgi.config.locate import locate
+from itkwsgi.ini.locate import locate
 
 
 def paths(value: object, path: tuple[Any, ...] = ()) -> set[tuple[Any, ...]]:
