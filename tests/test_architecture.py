@@ -54,6 +54,7 @@ MAY_IMPORT = {
         "linux.abilities",
         "linux.by_prctl",  # to become a site's user, as whom its files are looked at
         "linux.identity",
+        "linux.launch",
         "linux.switch",
     },
 }

@@ -20,14 +20,13 @@ from itkwsgi.config.model import Ids
 from itkwsgi.errors import Bug, OperatorError
 from itkwsgi.linux import by_prctl
 from itkwsgi.linux.identity import Identity
+from itkwsgi.linux.launch import end
 from itkwsgi.linux.switch import become
 
 SECONDS = 5.0
 MOST = 16 * 2**20  # bytes of a finding
 MEMORY = 512 * 2**20  # bytes for the look, whatever lies there
 _PIECE = 2**16
-_LOOKS = 100  # at a child just killed, with a pause between
-_PAUSE = 0.005  # seconds
 
 
 class CannotLook(OperatorError):
@@ -50,7 +49,7 @@ def as_user(ids: Ids, look: Callable[[], Any], seconds: float = SECONDS) -> Any:
         raise CannotLook("the look at the site's files failed") from None
     finally:
         os.close(reader)
-        _end(pid)
+        end(pid)
 
 
 def _in_child(ids: Ids, look: Callable[[], Any], writer: int) -> NoReturn:
@@ -91,12 +90,3 @@ def _read_until(reader: int, end_at: float) -> bytes:
         if len(found) > MOST:
             raise CannotLook("there is too much in the site's files")
     raise CannotLook("the site's files cannot be looked at: their file system does not answer")
-
-
-def _end(pid: int) -> None:
-    """End and reap it; one that hangs in the kernel is left to init."""
-    os.kill(pid, signal.SIGKILL)
-    for _ in range(_LOOKS):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return
-        time.sleep(_PAUSE)

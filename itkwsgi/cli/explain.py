@@ -27,15 +27,12 @@ from itkwsgi.ini import override_file
 from itkwsgi.ini.match import canonical, chain, covering, mapped, prefixes, top_of
 from itkwsgi.ini.merge import Merged, Remark, merge
 from itkwsgi.ini.override_file import Override
-from itkwsgi.ini.registry import BY_NAME, SETTINGS
+from itkwsgi.ini.registry import BY_NAME, SETTINGS, VARIABLES
 from itkwsgi.ini.setting import ALL, NONE, SYSTEM, Setting
 from itkwsgi.ini.tighter import PROFILE, tightens
 
 BY_DEFAULT = "default"
 BY_ENV = "env"
-
-# Settings that are variables of the process environment: what ``env`` says of these is said of those.
-VARIABLES = {"TZ": "timezone", "LC_ALL": "locale", "TMPDIR": "tmp_dir"}
 
 
 @click.command()

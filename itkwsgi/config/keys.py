@@ -34,7 +34,7 @@ from itkwsgi.ini.kinds import (
     list_of,
     plain,
 )
-from itkwsgi.ini.registry import LATER, SETTINGS
+from itkwsgi.ini.registry import SETTINGS
 
 SERVER = server_keys.SERVER
 
@@ -75,8 +75,7 @@ def _settings(title: str) -> Table:
             )
             for setting in SETTINGS
         ),
-        LATER,
-        "setting",
+        noun="setting",
     )
 
 

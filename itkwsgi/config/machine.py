@@ -17,6 +17,7 @@ from typing import TypeVar
 import itkwsgi
 from itkwsgi.config.model import Ids
 from itkwsgi.config.walk import PLAIN_SIGHT, Sight
+from itkwsgi.ini.rlimits import RESOURCES
 from itkwsgi.linux.abilities import Abilities, abilities
 
 _T = TypeVar("_T")
@@ -72,15 +73,6 @@ class Accounts:
     def find_groups(self, account: Ids) -> list[int]:
         """By getgrouplist(3)."""
         return os.getgrouplist(account.name, account.gid)
-
-
-# The limits of a site that are rlimits: setrlimit(2).
-RESOURCES = {
-    "memory_limit": resource.RLIMIT_DATA,
-    "max_processes": resource.RLIMIT_NPROC,
-    "max_open_files": resource.RLIMIT_NOFILE,
-    "max_file_size": resource.RLIMIT_FSIZE,
-}
 
 
 def hard_limits() -> dict[str, int]:

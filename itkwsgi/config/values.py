@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from itkwsgi.ini.match import canonical
-from itkwsgi.ini.registry import BY_NAME, LATER, SETTINGS
+from itkwsgi.ini.registry import BY_NAME, SETTINGS
 from itkwsgi.ini.setting import SYSTEM
 from itkwsgi.ini.values import Fault, Wrong, closest, parse_integer, parse_text, quoted, shown, within
 
@@ -107,7 +107,7 @@ def _override_fault(word: object) -> tuple[str, str] | None:
         return f"{shown(word)} is not the name of a setting", ""
     if word in (ALL_OVERRIDABLE, *OVERRIDABLE):
         return None
-    if word in LATER or word in _LATER_WORDS:
+    if word in _LATER_WORDS:
         return f"{word}: this version of itkwsgi does not have it yet", ""
     if word in BY_NAME:
         return f"{word} cannot be granted: only the administrator may set it", ""

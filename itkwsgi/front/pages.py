@@ -4,8 +4,7 @@ Everything that comes from a request or a configuration goes through markupsafe,
 charset is guessed can be made to run script).  A page that concerns a site bears an id: what went wrong stands under it
 in the log, never on the page.
 
-A failure that a site's own process notices gets the same page (runtime/failures.py).  It is written out there once
-more, since roles import nothing of each other; a test compares the two.
+A failure that a site's own process notices gets the same page (`wire.page`).
 """
 
 from __future__ import annotations
@@ -18,43 +17,23 @@ from markupsafe import Markup
 from werkzeug.exceptions import default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
+from itkwsgi.wire import page
+
 RETRY_AFTER_SECONDS = "2"
 # Which methods a resource takes only its app knows; the server as a whole takes these (RFC 9110 section 15.5.6).
 ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-PAGE = Markup("""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{status} {name}</title>
-<style>
-body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:0 auto;padding:14vh 1.5em 3em;overflow-wrap:anywhere;
-color:#23262b;background:#f7f6f3}}
-h1{{font-size:1.6em;line-height:1.25;letter-spacing:-.01em;margin:0 0 .6em}}
-h1 span{{display:block;font-size:1rem;letter-spacing:.05em;margin-bottom:.3em}}
-p{{margin:0 0 .6em}}
-h1 span,address{{color:#63686f}}
-address{{margin-top:2em;font-size:.875em;font-style:normal}}
-@media (prefers-color-scheme:dark){{body{{color:#e8e6e1;background:#17191c}}h1 span,address{{color:#9aa0a8}}}}
-</style>
-<h1><span>{status}</span> {name}</h1>
-<p>{text}</p>
-{more}</html>
-""")
-WITH_ID = Markup("<p>Whoever runs this site finds the cause in the log under <code>{}</code>.</p>\n")
+PAGE = Markup(page.PAGE)
+WITH_ID = Markup(page.WITH_ID)
 DETAIL = Markup("<p>{}</p>\n")
 SIGNATURE = Markup("<address>{}</address>\n")
 
 # Where werkzeug has no words, or those of a proxy.
 TEXTS = {
-    408: "What was sent took too long to arrive.",
-    413: "What was sent is larger than this site takes.",
+    **page.TEXTS,
     421: "This server has no site of that name.",
-    500: "This site could not answer.",
     502: "This site did not answer properly.",
     503: "This site is too busy at the moment. Please try again shortly.",
-    504: "This site took too long to answer.",
     507: "There is no room for what was sent.",
 }
 

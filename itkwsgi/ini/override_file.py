@@ -12,7 +12,7 @@ import stat
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 
 from itkwsgi.ini.merge import Remark, Said
-from itkwsgi.ini.registry import BY_NAME, LATER
+from itkwsgi.ini.registry import BY_NAME
 from itkwsgi.ini.setting import SYSTEM
 from itkwsgi.ini.tighter import is_within
 from itkwsgi.ini.values import Wrong, closest, printable, quoted, shown
@@ -254,8 +254,6 @@ class Reading:
 
     def refusal(self, name: str) -> str:
         """Why it may not be set here, "" when it may."""
-        if name in LATER:
-            return "unknown setting: this version of itkwsgi does not have it yet"
         if name not in BY_NAME:
             near = closest(name, BY_NAME) if len(self.remarks) < MOST_REMARKS else ""
             return "unknown setting" + (f" (did you mean {near}?)" if near else "")

@@ -286,7 +286,7 @@ SETTINGS = (
     ),
 )
 
-# Names of the full registry that this version does not have.
-LATER: frozenset[str] = frozenset()
+# Settings that are variables of the process environment: what itk.toml's ``env`` says of these is said of those.
+VARIABLES = {"TZ": "timezone", "LC_ALL": "locale", "TMPDIR": "tmp_dir"}
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

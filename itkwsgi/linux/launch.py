@@ -71,7 +71,7 @@ def launch(spec: RoleSpec) -> int:
     except OSError as error:
         raise OperatorError(f"{spec.name}: cannot start: {error}") from error
     if problem:
-        _end(pid)
+        end(pid)
         raise OperatorError(f"{spec.name}: cannot start: {problem}")
     return pid
 
@@ -222,8 +222,8 @@ def _outcome(reader: int) -> str:
     return f"nothing happened for {LONGEST_START:g} s"
 
 
-def _end(pid: int) -> None:
-    """End and reap a child that failed; one that hangs in the kernel is left to whoever reaps unknown children."""
+def end(pid: int) -> None:
+    """End and reap a child of ours; one that hangs in the kernel is left to whoever reaps unknown children."""
     os.kill(pid, signal.SIGKILL)
     for _ in range(_LOOKS):
         if os.waitpid(pid, os.WNOHANG)[0] == pid:

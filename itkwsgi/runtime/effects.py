@@ -11,9 +11,10 @@ import sys
 import time
 from _socket import setdefaulttimeout
 
+from itkwsgi.ini.rlimits import RESOURCES
 from itkwsgi.linux.landlock import ALL_RIGHTS, interpreter_rules
 from itkwsgi.runtime.confine import ConfineError, close_files, filter_calls
-from itkwsgi.runtime.limits import RESOURCES, set_limit
+from itkwsgi.runtime.limits import set_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

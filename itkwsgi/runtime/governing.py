@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itkwsgi.ini.merge import Said
+from itkwsgi.ini.registry import VARIABLES
 from itkwsgi.runtime.failures import log
 from itkwsgi.runtime.in_force import InForce
 from itkwsgi.runtime.limits import ProcessorTime
@@ -14,9 +15,6 @@ from itkwsgi.runtime.settings import Settings, publish
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-# Settings that are variables of the process environment: what itk.toml's ``env`` says of these is said of those.
-VARIABLES = {"TZ": "timezone", "LC_ALL": "locale", "TMPDIR": "tmp_dir"}
 
 
 class Governing:

@@ -80,6 +80,9 @@ class InForce:
                     self.final = True
             except (ValueError, OSError) as error:
                 self.failed(name, said, error)
+            except ConfineError:
+                self.final = True  # a part of it may be up
+                raise
             self.note(name, said)
 
     def leave(self, settings: Table) -> None:
@@ -98,6 +101,7 @@ class InForce:
     def failed(self, name: str, said: Said | None, error: Exception) -> None:
         """What this machine cannot do is said in the log, and the request goes on.  A wall: raises `ConfineError`."""
         if name in WALLS:
+            self.final = True  # a part of it may be up
             raise ConfineError(f"{name} cannot be had: {error}") from error
         where = f" at {said.where}" if said is not None else ""
         log(f"{name}{where} has no effect: {error}")

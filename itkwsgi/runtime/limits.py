@@ -14,18 +14,12 @@ import resource
 import time
 
 from itkwsgi.errors import TimeLimitExceeded
+from itkwsgi.ini.rlimits import HARD_TIMEOUT, RESOURCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-RESOURCES = {
-    "memory_limit": resource.RLIMIT_DATA,
-    "max_processes": resource.RLIMIT_NPROC,
-    "max_open_files": resource.RLIMIT_NOFILE,
-    "max_file_size": resource.RLIMIT_FSIZE,
-}
-HARD_TIMEOUT = 2.0  # seconds between the exception and the end
 # A process that serves many requests ends when it used up this much of a hard limit, which cannot be set anew.
 WORN_SECONDS = 1.0
 UNLIMITED = resource.RLIM_INFINITY

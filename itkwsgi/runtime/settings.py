@@ -14,11 +14,12 @@ import itkwsgi
 from itkwsgi.errors import SettingLocked, TimeLimitExceeded
 from itkwsgi.ini.merge import Said
 from itkwsgi.ini.registry import BY_NAME
+from itkwsgi.ini.rlimits import RESOURCES
 from itkwsgi.ini.setting import ALL
 from itkwsgi.ini.tighter import ONLY_NARROWED, tightens
 from itkwsgi.ini.values import Wrong, closest
 from itkwsgi.runtime.confine import ConfineError
-from itkwsgi.runtime.limits import RESOURCES, room
+from itkwsgi.runtime.limits import room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from resource import RLIMIT_CPU, setrlimit
 from time import monotonic
 
 from itkwsgi.ini.override_file import NAME
+from itkwsgi.ini.rlimits import HARD_TIMEOUT
 from itkwsgi.runtime.board import CHECKED, EACH, LABEL
-from itkwsgi.runtime.limits import HARD_TIMEOUT, lower
+from itkwsgi.runtime.limits import lower
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

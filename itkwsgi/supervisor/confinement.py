@@ -30,8 +30,8 @@ import resource
 from typing import TYPE_CHECKING
 
 import itkwsgi
-from itkwsgi.config.machine import RESOURCES
 from itkwsgi.errors import OperatorError
+from itkwsgi.ini.rlimits import HARD_TIMEOUT, RESOURCES
 from itkwsgi.linux import landlock, rulesets
 from itkwsgi.linux.abilities import OPEN_BASEDIR_NEEDS, UNTRACED_NEEDS
 from itkwsgi.linux.filters import site_filter
@@ -94,7 +94,6 @@ READABLE = (
 RUN = READ | EXECUTE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
-HARD_TIMEOUT = 2  # seconds between the exception and the end, as in `runtime.limits`
 
 Limit = tuple[int, int, int]
 

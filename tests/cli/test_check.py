@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 import tomllib
 
 import pytest
@@ -175,31 +171,12 @@ def test_output_that_is_no_terminal_is_plain_and_whole(operator) -> None:
 def test_a_terminal_gets_lines_that_fit(operator, width: int) -> None:
     """Words are whole, nothing is left out, and what goes on is indented."""
     operator.write_good()
-    text = on_terminal(operator, width, "check", "itk.toml")
+    text = operator.on_terminal(width, "check", "itk.toml")
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert (len(lines) > 4) == (width == 80 or NOT_ROOT)
     plain = operator.run("check", "itk.toml").stdout
     assert text.split() == plain.split()
-
-
-def on_terminal(operator, width: int, *words: str) -> str:
-    """What a command shows on a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    command = [sys.executable, "-m", "itkwsgi", *words]
-    with subprocess.Popen(command, cwd=operator.place, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(ours, 65536)
-            except OSError:  # EIO: nobody has the other end any more
-                break
-        process.wait(timeout=30)
-    os.close(ours)
-    return shown.decode()
 
 
 @given(st.text(alphabet="ab: -/", max_size=300), st.integers(20, 90))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itkwsgi.cli.explain import VARIABLES, explained, toml_text
+from itkwsgi.cli.explain import explained, toml_text
 from itkwsgi.cli.explain_text import lines
 from itkwsgi.cli.find_site import NoSite
 from itkwsgi.config.load import load
@@ -21,7 +21,6 @@ from itkwsgi.config.machine import Accounts
 from itkwsgi.ini.merge import Said
 from itkwsgi.ini.registry import BY_NAME, SETTINGS
 from itkwsgi.ini.setting import NONE, SYSTEM
-from itkwsgi.runtime.governing import VARIABLES as THEIR_VARIABLES
 from itkwsgi.runtime.scopes import Scopes
 from itkwsgi.runtime.settings import Explanation
 from itkwsgi.supervisor.settings import pool_settings
@@ -212,10 +211,6 @@ def test_the_sites_own_processes_come_to_the_same(site: Any, path: str) -> None:
         for key in ("value", "mode", "origin", "fixed", "enforced", "unit"):
             assert row[key] == explanation[key], (setting.name, key)
     assert said["remarks"] == theirs.remarks
-
-
-def test_the_variables_are_those_of_the_runtime() -> None:
-    assert VARIABLES == THEIR_VARIABLES
 
 
 # --- forms

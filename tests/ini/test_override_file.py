@@ -90,12 +90,6 @@ def test_what_is_the_administrators_is_granted_by_nothing(name: str) -> None:
     assert not file.said and len(file.remarks) == 1
 
 
-def test_a_setting_of_a_later_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(override_file, "LATER", frozenset(("sendmail",)))
-    file = parse("[value]\nsendmail = '/bin/x'\n", PATH, ALL)
-    assert remarks(file) == [f'{PATH}:2: "sendmail": unknown setting: this version of itkwsgi does not have it yet']
-
-
 def test_all_faults_at_once_and_the_rest_applies() -> None:
     file = parse("x = 1\n[value]\nzzz = 1\numask = '0027'\nengine = 3\n[admin_value]\n", PATH, ALL)
     assert said(file) == {"umask": 0o027}

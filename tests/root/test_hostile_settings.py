@@ -18,16 +18,7 @@ from tests.support.daemon import Answer, Daemon, wait_until
 
 WALLED, LASTING, LEAKY = 50151, 50152, 50153
 
-APP = """
-import json, os, resource, sys, time
-from itkwsgi import settings
-
-def application(environ, start_response):
-    given = {**globals(), "environ": environ, "found": None}
-    exec(environ["wsgi.input"].read(), given)
-    start_response("200 OK", [("Content-Type", "application/json")])
-    return [json.dumps(given["found"], default=repr).encode()]
-"""
+APP = (Path(__file__).parents[1] / "support/told_site.py").read_text()
 # As an app does that opens its databases and logs when it is imported.
 OPENS = "opened = [open('/dev/null') for _ in range(20)]\n"
 

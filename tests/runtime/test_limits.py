@@ -10,7 +10,8 @@ import time
 import pytest
 
 from itkwsgi.errors import TimeLimitExceeded
-from itkwsgi.runtime.limits import RESOURCES, ProcessorTime, half_used, room, set_limit
+from itkwsgi.ini.rlimits import RESOURCES
+from itkwsgi.runtime.limits import ProcessorTime, half_used, room, set_limit
 from tests.support.forked import in_child
 
 INFINITY = resource.RLIM_INFINITY
